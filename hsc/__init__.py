@@ -1,0 +1,1 @@
+"""Hierarchical Semantic Contrast for weakly supervised semantic segmentation."""

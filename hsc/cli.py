@@ -1,0 +1,50 @@
+"""What every stage script shares: options, error texts and the summary line.
+
+A stage is a click command decorated with `stage`. Problems the user can mend (`HscError`, a full
+disk) end as one line on stderr and exit code 1; anything else is a bug and keeps its traceback.
+"""
+
+import errno
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hsc.errors import HscError
+
+PATH = click.Path(path_type=Path)
+
+
+def stage(function: Callable[..., str]) -> click.Command:
+    """Make a click command of a stage function, which returns its summary line."""
+
+    @functools.wraps(function)
+    def run(**options: Any) -> None:
+        start = time.monotonic()
+        try:
+            summary = function(**options)
+        except HscError as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise click.ClickException(
+                f"{error.filename or 'the disk'}: no space left; free some and run the same "
+                "command again, training goes on from its last checkpoint"
+            ) from None
+        click.echo(f"{summary} ({time.monotonic() - start:.1f} s)")
+
+    return click.command(context_settings={"show_default": True})(run)
+
+
+def parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--params` and `--recipes`: where the parameters are read from."""
+    function = click.option(
+        "--recipes", type=PATH, default=Path("recipes"), help="Folder of the recipes."
+    )(function)
+    return click.option(
+        "--params", type=PATH, default=Path("params.yaml"), help="The parameter file."
+    )(function)

@@ -1,0 +1,1 @@
+"""What an image, its tags, its saliency and its mask are."""

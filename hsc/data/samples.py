@@ -1,0 +1,104 @@
+"""Torch data sets over a VOC-layout folder: training crops and whole pictures.
+
+Letters: N batch, C foreground classes, S side of a crop, H W pixels.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hsc.data.classes import IGNORE
+from hsc.data.transforms import Augmentation, augment
+from hsc.data.voc import VocFolder
+from hsc.data.stream import Position
+
+
+def sample_rng(seed: int, position: int) -> random.Random:
+    """The random numbers of one training sample, the same in any process."""
+    return random.Random(f"{seed}/{position}")
+
+
+class CamSamples(Dataset[dict[str, Tensor]]):
+    """Crops with tags and, where asked for, saliency; no mask is ever read here.
+
+    An item is `image` (3, S, S) float32, `tags` (C,) float32, and `saliency` (1, S, S) float32 in
+    [0, 1], 0 outside the picture.
+    """
+
+    def __init__(
+        self,
+        folder: VocFolder,
+        ids: tuple[str, ...],
+        how: Augmentation,
+        seed: int,
+        with_saliency: bool,
+    ) -> None:
+        self._folder, self._ids, self._how, self._seed = folder, ids, how, seed
+        self._with_saliency = with_saliency
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, position: Position) -> dict[str, Tensor]:
+        g, index = position
+        image_id = self._ids[index]
+        saliency = self._folder.saliency(image_id) if self._with_saliency else None
+        image, cropped = augment(
+            self._folder.image(image_id),
+            saliency,
+            self._how,
+            sample_rng(self._seed, g),
+            label_fill=0,
+            label_resampling="bilinear",
+        )
+        item = {
+            "image": torch.from_numpy(image),
+            "tags": torch.from_numpy(self._folder.tags(image_id)),
+        }
+        if cropped is not None:
+            item["saliency"] = torch.from_numpy(cropped).float().div(255)[None]
+        return item
+
+
+class SegmentationSamples(Dataset[dict[str, Tensor]]):
+    """Crops with pseudo labels: `image` (3, S, S) float32, `label` (S, S) int64, 255 outside.
+
+    `read_label(labels, id)` reads one label map (H, W) uint8 from the folder `labels`.
+    """
+
+    def __init__(
+        self,
+        folder: VocFolder,
+        ids: tuple[str, ...],
+        labels: Path,
+        read_label: Callable[[Path, str], NDArray[np.uint8]],
+        how: Augmentation,
+        seed: int,
+    ) -> None:
+        self._folder, self._ids = folder, ids
+        self._labels, self._read_label = labels, read_label
+        self._how, self._seed = how, seed
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, position: Position) -> dict[str, Tensor]:
+        g, index = position
+        image_id = self._ids[index]
+        image, label = augment(
+            self._folder.image(image_id),
+            self._read_label(self._labels, image_id),
+            self._how,
+            sample_rng(self._seed, g),
+            label_fill=IGNORE,
+        )
+        return {
+            "image": torch.from_numpy(image),
+            "label": torch.from_numpy(np.asarray(label, dtype=np.int64)),
+        }

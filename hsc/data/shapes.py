@@ -1,0 +1,58 @@
+"""The generated data set `shapes`: pictures in which weak supervision meets its known problems.
+
+Written in VOC layout (see `hsc.data.voc`), in seconds, the same bytes for the same configuration.
+What is in a picture: `hsc.data.shapes_drawing`; how hard it is: `hsc.data.shapes_config`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from hsc.data import voc
+from hsc.data.classes import SHAPES_CLASSES
+from hsc.data.shapes_config import ShapesConfig
+from hsc.data.shapes_drawing import Picture, draw
+
+__all__ = ["ShapesConfig", "draw_number", "generate"]
+
+_STREAMS = {"train": 0, "val": 1}
+
+
+def draw_number(config: ShapesConfig, part: str, number: int) -> Picture:
+    """Picture `number` of `part` ("train" or "val"): the same whatever the numbers of others."""
+    return draw(np.random.default_rng((config.seed, _STREAMS[part], number)), config)
+
+
+def generate(
+    root: Path, config: ShapesConfig, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write the whole data set into `root`, a folder without one.
+
+    `progress` is called with the number of pictures done and the number of all.
+    """
+    ids = {
+        part: [f"{part}_{number:05d}" for number in range(count)]
+        for part, count in (("train", config.train), ("val", config.val))
+    }
+    tags: dict[str, list[str]] = {}
+    for part, names in ids.items():
+        for number, image_id in enumerate(names):
+            picture = draw_number(config, part, number)
+            paths = voc.layout(root, image_id)
+            voc.write_image(paths.image, picture.image, config.jpeg_quality)
+            voc.write_mask(paths.mask, picture.mask)
+            voc.write_grey(paths.saliency, picture.saliency)
+            tags[image_id] = [SHAPES_CLASSES[index - 1] for index in picture.classes]
+            if progress:
+                progress(len(tags), config.train + config.val)
+    voc.write_index(
+        root,
+        SHAPES_CLASSES,
+        tags,
+        {
+            "train_aug": ids["train"],
+            "train": ids["train"][: config.scored_train],
+            "val": ids["val"],
+        },
+    )

@@ -1,0 +1,384 @@
+"""A data set in VOC layout: the one form in which every data set is read.
+
+    classes.txt                                foreground class names; line i has index i
+    tags.csv                                   header `id,tags`; tags are class names joined by `;`
+    ImageSets/Segmentation/<split>.txt         ids: train_aug trains, train and val are scored
+    JPEGImages/<id>.jpg or .png                pictures
+    Saliency/<id>.png                          8 bit, for EPS only
+    SegmentationClass/<id>.png                 class indices, palette or grey, for scoring only
+
+C foreground classes, H W pixels of a picture. All problems are reported as HscError.
+"""
+
+import csv
+import struct
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hsc.data.classes import IGNORE, palette
+from hsc.errors import HscError
+
+SPLITS = ("train_aug", "train", "val")
+UNTAGGED_SPLITS = ("val", "test")
+"""No stage reads the tags of these."""
+IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
+
+# What Pillow raises for files that are no pictures or cut off.
+_DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+_IMAGES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
+
+
+class VocFolder:
+    """Reads a data set in VOC layout.
+
+    Args:
+        root: the data set's folder.
+        class_names: names of the foreground classes; read from `classes.txt` if None.
+
+    Raises HscError when the classes or the tags cannot be read.
+    """
+
+    def __init__(self, root: Path, class_names: Sequence[str] | None = None) -> None:
+        self.root = root
+        self.class_names = tuple(class_names or read_classes(root / "classes.txt"))
+        self._tags = read_tags(root / "tags.csv")
+        self._index = {name: position for position, name in enumerate(self.class_names)}
+
+    @property
+    def num_classes(self) -> int:
+        """C, the number of foreground classes."""
+        return len(self.class_names)
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """The split's image ids in the order of its file.
+
+        Raises HscError when the file is missing, empty, has an id twice or, unless the split is
+        val or test, an id without a line in tags.csv.
+        """
+        path = split_path(self.root, split)
+        ids = read_ids(path)
+        if split not in UNTAGGED_SPLITS:
+            for image_id in ids:
+                if image_id not in self._tags:
+                    raise HscError(
+                        f"{path}: id {image_id!r} has no line in {self.root / 'tags.csv'}; add one "
+                        "(with nothing after the comma if the picture shows no class)"
+                    )
+        return ids
+
+    def check(self) -> None:
+        """Check the splits, that every tag is a class and that every picture of a split exists.
+
+        Raises HscError at the first problem.
+        """
+        splits = {split: self.ids(split) for split in SPLITS}
+        check_splits(self.root, splits)
+        for image_id in self._tags:
+            self.tags(image_id)
+        for ids in splits.values():
+            for image_id in ids:
+                self.image_path(image_id)
+
+    def tags(self, image_id: str) -> NDArray[np.float32]:
+        """The image's tags, (C,) float32, 0 or 1.
+
+        Raises HscError for an id without tags and for a tag that is no class.
+        """
+        path = self.root / "tags.csv"
+        if image_id not in self._tags:
+            raise HscError(f"{path}: no line for id {image_id!r}; add one")
+        tags = np.zeros(self.num_classes, dtype=np.float32)
+        for name in self._tags[image_id]:
+            if name not in self._index:
+                raise HscError(
+                    f"{path}: tag {name!r} of id {image_id!r} is no class of "
+                    f"{self.root / 'classes.txt'} ({', '.join(self.class_names)}); correct one"
+                )
+            tags[self._index[name]] = 1
+        return tags
+
+    def image_path(self, image_id: str) -> Path:
+        """The picture's file. Raises HscError when there is none."""
+        check_id(image_id, self.root)
+        for suffix in IMAGE_SUFFIXES:
+            path = self.root / _IMAGES / (image_id + suffix)
+            if path.is_file():
+                return path
+        raise HscError(
+            f"{self.root / _IMAGES / image_id}.jpg: no such picture (nor .png); add it or take "
+            f"{image_id!r} out of the files in {split_path(self.root, 'x').parent}"
+        )
+
+    def saliency_path(self, image_id: str) -> Path:
+        """Where the saliency map is or would be."""
+        return self._map_path(_SALIENCY, image_id)
+
+    def mask_path(self, image_id: str) -> Path:
+        """Where the mask is or would be."""
+        return self._map_path(_MASKS, image_id)
+
+    def has_masks(self) -> bool:
+        """Whether there are any masks to score against."""
+        return any((self.root / _MASKS).glob("*.png"))
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(H, W) of the picture, from its header."""
+        path = self.image_path(image_id)
+        with _open(path) as image:
+            return image.height, image.width
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """The picture, (H, W, 3) uint8 RGB. Raises HscError when it is missing or damaged."""
+        return _pixels(self.image_path(image_id), "RGB")
+
+    def saliency(self, image_id: str) -> NDArray[np.uint8]:
+        """The saliency map, (H, W) uint8, 255 is salient.
+
+        Raises HscError when it is missing, damaged or of another size than the picture.
+        """
+        path = self.saliency_path(image_id)
+        if not path.is_file():
+            raise HscError(
+                f"{path}: no such saliency map, and EPS needs one for every picture; add it or "
+                "choose a baseline without saliency"
+            )
+        saliency = _pixels(path, "L")
+        self._check_size(path, saliency, image_id)
+        return saliency
+
+    def mask(self, image_id: str) -> NDArray[np.uint8]:
+        """The mask, (H, W) uint8: 0 background, 1..C classes, 255 ignored.
+
+        Raises HscError when it is missing, damaged, of another size than the picture, no picture of
+        indices, or has an index that is neither a class nor 255.
+        """
+        path = self.mask_path(image_id)
+        if not path.is_file():
+            raise HscError(
+                f"{path}: no such mask; masks are needed for scoring only: add it, or take "
+                f"{image_id!r} out of the split that is scored"
+            )
+        mask = read_mask(path, self.num_classes)
+        self._check_size(path, mask, image_id)
+        return mask
+
+    def _map_path(self, folder: str, image_id: str) -> Path:
+        check_id(image_id, self.root)
+        return self.root / folder / f"{image_id}.png"
+
+    def _check_size(self, path: Path, values: NDArray[np.uint8], image_id: str) -> None:
+        height, width = self.size(image_id)
+        if values.shape != (height, width):
+            raise HscError(
+                f"{path}: {values.shape[1]}x{values.shape[0]} pixels, but the picture "
+                f"{self.image_path(image_id)} has {width}x{height}; make it of the same size"
+            )
+
+
+class Paths(NamedTuple):
+    """The files of one image."""
+
+    image: Path
+    mask: Path
+    saliency: Path
+
+
+def layout(root: Path, image_id: str, image_suffix: str = ".jpg") -> Paths:
+    """Where the files of an image belong below `root`."""
+    return Paths(
+        root / _IMAGES / (image_id + image_suffix),
+        root / _MASKS / f"{image_id}.png",
+        root / _SALIENCY / f"{image_id}.png",
+    )
+
+
+def split_path(root: Path, split: str) -> Path:
+    """The file that lists a split's ids."""
+    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+
+def check_id(image_id: str, where: Path) -> None:
+    """Raise HscError, naming `where`, for an id that is no plain file name."""
+    if not image_id or image_id.startswith(".") or any(sign in image_id for sign in "/\\\0"):
+        raise HscError(
+            f"{where}: id {image_id!r} is no file name (it may not be empty, start with a dot or "
+            "contain a slash); rename the picture"
+        )
+
+
+def check_splits(root: Path, splits: Mapping[str, Sequence[str]]) -> None:
+    """Raise HscError unless train_aug and val are apart and train is part of train_aug."""
+    training = set(splits["train_aug"])
+    for image_id in splits["val"]:
+        if image_id in training:
+            raise HscError(
+                f"{split_path(root, 'val')}: id {image_id!r} is in train_aug too, so the score "
+                "would be of a picture that was trained on; take it out of one of the two"
+            )
+    for image_id in splits["train"]:
+        if image_id not in training:
+            raise HscError(
+                f"{split_path(root, 'train')}: id {image_id!r} is not in train_aug, of which train "
+                "is the scored part; add it there or take it out here"
+            )
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Class names, one a line. Raises HscError when there are none, too many or one twice."""
+    names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
+    if not names:
+        raise HscError(f"{path}: no class names; write one a line")
+    if len(names) >= IGNORE:
+        raise HscError(f"{path}: {len(names)} classes, masks have room for {IGNORE - 1}")
+    for name in _repeated(names):
+        raise HscError(f"{path}: class {name!r} is there twice; remove one")
+    for name in names:
+        if ";" in name:
+            raise HscError(f"{path}: class {name!r} has a ';', which parts the tags; rename it")
+    return names
+
+
+def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
+    """Image id → tag names. Raises HscError for a file that is not as the module says."""
+    lines = list(csv.reader(_text(path).splitlines()))
+    if not lines or [cell.strip() for cell in lines[0]] != ["id", "tags"]:
+        raise HscError(f"{path}: the first line must be 'id,tags'")
+    tags: dict[str, tuple[str, ...]] = {}
+    for number, line in enumerate(lines[1:], 2):
+        if not line:
+            continue
+        if len(line) != 2:
+            raise HscError(f"{path}: line {number} has {len(line)} columns; write 'id,tag;tag'")
+        image_id = line[0].strip()
+        check_id(image_id, path)
+        if image_id in tags:
+            raise HscError(f"{path}: line {number}: id {image_id!r} is there twice; remove one")
+        tags[image_id] = tuple(name.strip() for name in line[1].split(";") if name.strip())
+    return tags
+
+
+def read_ids(path: Path) -> tuple[str, ...]:
+    """Ids, one a line. Raises HscError when there are none, one twice or one that is no name."""
+    ids = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
+    if not ids:
+        raise HscError(f"{path}: the split is empty; write one id a line")
+    for image_id in _repeated(ids):
+        raise HscError(f"{path}: id {image_id!r} is there twice; remove one")
+    for image_id in ids:
+        check_id(image_id, path)
+    return ids
+
+
+def read_mask(path: Path, num_classes: int) -> NDArray[np.uint8]:
+    """A PNG of class indices, palette or grey, (H, W) uint8.
+
+    Raises HscError for a missing or damaged file, a colour picture, or an index that is neither
+    in 0..num_classes nor 255.
+    """
+    mask = _pixels(path, None)
+    wrong = mask[(mask > num_classes) & (mask != IGNORE)]
+    if wrong.size:
+        raise HscError(
+            f"{path}: index {wrong[0]} is impossible with {num_classes} classes (0..{num_classes} "
+            f"and {IGNORE} are possible); correct the mask or classes.txt"
+        )
+    return mask
+
+
+def write_index(
+    root: Path,
+    class_names: Sequence[str],
+    tags: Mapping[str, Sequence[str]],
+    splits: Mapping[str, Sequence[str]],
+) -> None:
+    """Write classes.txt, tags.csv (ids sorted) and the split files."""
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in class_names), "utf-8")
+    with (root / "tags.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(("id", "tags"))
+        writer.writerows((image_id, ";".join(tags[image_id])) for image_id in sorted(tags))
+    for split, ids in splits.items():
+        path = split_path(root, split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(f"{image_id}\n" for image_id in ids), "utf-8")
+
+
+def write_mask(path: Path, indices: NDArray[np.uint8]) -> None:
+    """Write (H, W) uint8 class indices as a PNG with VOC's palette.
+
+    Raises ValueError when they are of another shape or type.
+    """
+    image = _grey(indices)
+    image.putpalette(palette().tobytes())  # turns a grey picture into one of indices
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, format="PNG")
+
+
+def write_grey(path: Path, values: NDArray[np.uint8]) -> None:
+    """Write (H, W) uint8 values, such as saliency, as a grey PNG."""
+    image = _grey(values)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, format="PNG")
+
+
+def write_image(path: Path, pixels: NDArray[np.uint8], quality: int = 92) -> None:
+    """Write (H, W, 3) uint8 RGB as a JPEG, colours at full resolution."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, format="JPEG", quality=quality, subsampling=0)
+
+
+def _grey(values: NDArray[np.uint8]) -> Image.Image:
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise ValueError(f"needs (H, W) uint8, got {values.shape} {values.dtype}")
+    return Image.fromarray(values)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except FileNotFoundError:
+        raise HscError(f"{path}: no such file; a data set in VOC layout has one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise HscError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    seen: set[str] = set()
+    return [name for name in names if name in seen or seen.add(name)]
+
+
+def _open(path: Path) -> Image.Image:
+    """Open a picture, header only. Raises HscError."""
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise HscError(f"{path}: no such file; add it") from None
+    except _DAMAGE as error:
+        raise _damaged(path, error) from None
+
+
+def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
+    """Decode a picture, converted to `mode`, or, for None, one of 8-bit indices as it is."""
+    with _open(path) as image:
+        if mode is None and image.mode not in ("P", "L"):
+            raise HscError(
+                f"{path}: a picture of mode {image.mode}, not of class indices; save the mask as "
+                "an 8-bit palette or grey PNG"
+            )
+        try:
+            return np.array(image if mode is None else image.convert(mode))
+        except _DAMAGE as error:
+            raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> HscError:
+    return HscError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")

@@ -1,0 +1,125 @@
+"""CAM training: puts data, network, method and loop together.
+
+Masks are never read here. Letters: C foreground classes.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hsc.data.samples import CamSamples
+from hsc.data.transforms import Augmentation
+from hsc.data.voc import VocFolder
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.loading import step_batches
+from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
+from hsc.engine.runtime import Runtime, seed_torch
+from hsc.engine.training import History, train
+from hsc.methods.contrast import HscContrast, HscSettings
+from hsc.methods.crf_labels import LabelRefiner
+from hsc.methods.method import Method, MethodSettings
+from hsc.nets.build import cam_network, load_backbone
+from hsc.nets.weights import save_weights
+from hsc.params import NetworkParams, RunParams, TrainCamParams
+
+
+def train_cam(
+    folder: VocFolder,
+    backbone: Path,
+    run: RunParams,
+    network: NetworkParams,
+    params: TrainCamParams,
+    runtime: Runtime,
+    resume: ResumeFile,
+    output: Path,
+) -> History:
+    """Train the CAM network of a method from the prepared backbone and write it to `output`.
+
+    Returns the loss terms of every step. Raises HscError for bad input or a loss that is not
+    finite.
+    """
+    seed_torch(run.seed)
+    method = build_method(folder.class_names, run, network, params)
+    load_backbone(method.network.backbone, backbone, network_spec(folder.class_names, run, network))
+    samples = CamSamples(
+        folder,
+        folder.ids("train_aug"),
+        Augmentation(**params.augmentation.model_dump()),
+        run.seed,
+        with_saliency=run.baseline == "eps",
+    )
+    history = train(
+        method,
+        cam_optimiser(method, params),
+        step_batches(samples, run.seed, params.batch_size, params.steps, runtime),
+        params.steps,
+        lambda step: poly_rate(params.lr, step, params.steps, params.power),
+        runtime,
+        resume,
+        params.checkpoint_every,
+        title=f"{run.baseline}, contrast {run.contrast}",
+    )
+    spec = network_spec(folder.class_names, run, network)
+    save_weights(output, "cam", spec, method.network.state_dict())
+    return history
+
+
+def build_method(
+    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
+) -> Method:
+    """The method that the parameters name, on a network with fresh weights."""
+    contrast = _contrast(class_names, run, network) if run.contrast == "hsc" else None
+    settings = _settings(run, params.view2_size)
+    return Method(settings, cam_network(network_spec(class_names, run, network)), contrast)
+
+
+def network_spec(
+    class_names: tuple[str, ...], run: RunParams, network: NetworkParams
+) -> dict[str, Any]:
+    """The CAM network's specification (`hsc.nets.build.cam_network`)."""
+    pcm = None
+    if _settings(run, view2_size=1).needs_pcm:
+        pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
+    projectors = None
+    if run.contrast == "hsc":
+        projectors = [network.projector_class, network.projector_pixel]
+    return {
+        "backbone": network.backbone,
+        "widths": list(network.widths),
+        "output_stride": network.output_stride,
+        "class_names": list(class_names),
+        "pcm": pcm,
+        "projectors": projectors,
+    }
+
+
+def cam_optimiser(method: Method, params: TrainCamParams) -> Any:
+    """The optimiser with the groups of pretrained, new and projector parameters."""
+    network = method.network
+    groups = parameter_groups(
+        network.named_parameters(),
+        network.role,
+        {"pretrained": 1.0, "new": params.lr_new, "projector": params.lr_projector},
+        params.lr_bias,
+        params.weight_decay,
+    )
+    return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
+
+
+def _settings(run: RunParams, view2_size: int) -> MethodSettings:
+    equivariance = run.eps.equivariance
+    if equivariance == "auto":
+        equivariance = run.contrast != "none"
+    return MethodSettings(run.baseline, view2_size, run.eps.tau, run.eps.mix, equivariance)
+
+
+def _contrast(
+    class_names: tuple[str, ...], run: RunParams, network: NetworkParams
+) -> HscContrast:
+    values = run.hsc.model_dump()
+    iterations = values.pop("crf_iterations")
+    return HscContrast(
+        HscSettings(**values),
+        len(class_names),
+        (network.projector_class, network.projector_pixel),
+        LabelRefiner(len(class_names) + 1, iterations),
+    )

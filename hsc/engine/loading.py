@@ -1,0 +1,37 @@
+"""Loaders: training batches by step, and whole pictures one by one."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hsc.data.stream import StepSampler
+from hsc.engine.runtime import Runtime
+
+
+def step_batches(
+    samples: Dataset[dict[str, Tensor]], seed: int, batch_size: int, steps: int, runtime: Runtime
+) -> Callable[[int], Iterable[dict[str, Tensor]]]:
+    """The batches of a training from any step on, the same for any number of workers."""
+
+    def batches(start: int) -> Iterable[dict[str, Tensor]]:
+        sampler = StepSampler(seed, len(samples), batch_size, start, steps)  # type: ignore[arg-type]
+        return DataLoader(samples, batch_sampler=sampler, **_loader_options(runtime))
+
+    return batches
+
+
+def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
+    """The items of a data set in order, unbatched: pictures differ in size."""
+    return DataLoader(samples, batch_size=None, **_loader_options(runtime))
+
+
+def _loader_options(runtime: Runtime) -> dict[str, Any]:
+    # Forked workers would inherit torch's threads and open HDF5 files in an unknown state.
+    context = "spawn" if runtime.workers else None
+    return {
+        "num_workers": runtime.workers,
+        "multiprocessing_context": context,
+        "pin_memory": runtime.device.type == "cuda",
+    }

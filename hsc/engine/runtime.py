@@ -1,0 +1,63 @@
+"""Where a run happens: device, precision, loader workers. Environment variables, never parameters.
+
+They change the speed, not the science, so they stand in no command and no lock file:
+`HSC_DEVICE` (cpu, cuda, cuda:1), `HSC_PRECISION` (fp32, bf16), `HSC_WORKERS` (loader processes);
+`HSC_PROCESSES` (CRF processes) is read in `hsc.pool`.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from hsc.errors import HscError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device, whether to compute in bfloat16, and the number of loader processes."""
+
+    device: torch.device
+    bf16: bool
+    workers: int
+
+    def autocast(self) -> torch.autocast:
+        """The context in which forward passes and losses run."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+
+def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
+    """Read the environment; by default a GPU with bf16 where there is one, else the CPU in fp32.
+
+    Loading happens in the training process on a CPU (it has the cores busy anyway) and in up to
+    eight workers beside a GPU. Raises HscError for a value that makes no sense here.
+    """
+    cuda = torch.cuda.is_available()
+    name = environment.get("HSC_DEVICE", "cuda" if cuda else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise HscError(f"HSC_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not cuda:
+        raise HscError(f"HSC_DEVICE: {name!r} asked for, but no GPU is usable; use cpu")
+    on_gpu = device.type == "cuda"
+    precision = environment.get("HSC_PRECISION", "bf16" if on_gpu else "fp32")
+    if precision not in ("fp32", "bf16"):
+        raise HscError(f"HSC_PRECISION: {precision!r} is unknown; use fp32 or bf16")
+    default_workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+    return Runtime(device, precision == "bf16", _read_workers(environment, default_workers))
+
+
+def _read_workers(environment: Mapping[str, str], default: int) -> int:
+    text = environment.get("HSC_WORKERS", str(default))
+    if not text.isdecimal():
+        raise HscError(f"HSC_WORKERS: {text!r} is no number of processes; use 0, 1, 2, ...")
+    return int(text)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch and ask for deterministic kernels (a warning where a GPU has none)."""
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)

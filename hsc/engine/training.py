@@ -1,0 +1,118 @@
+"""The one training loop: every network of the pipeline is trained by `train`.
+
+    while steps remain: set the rate, losses of a batch, guard, backward, step, commit, checkpoint
+
+What it trains is an `Objective`: a module that turns a batch into named loss terms and, after the
+optimiser's step, commits what the batch changed in its memories (prototypes).
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.optimisers import set_rate
+from hsc.engine.runtime import Runtime
+from hsc.errors import HscError
+
+Batch = dict[str, Tensor]
+History = list[dict[str, float]]
+
+
+class Objective(Protocol):
+    """What the loop needs of the thing it trains (a `torch.nn.Module` besides)."""
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar terms; `loss` is the one that is minimised."""
+
+    def commit(self) -> None:
+        """Take over what the last batch changed in the module's memories."""
+
+
+def train(
+    objective: Any,
+    optimiser: torch.optim.Optimizer,
+    batches: Callable[[int], Iterable[Batch]],
+    steps: int,
+    rate: Callable[[int], float],
+    runtime: Runtime,
+    resume: ResumeFile,
+    checkpoint_every: int,
+    title: str,
+) -> History:
+    """Train for `steps` steps, from the resume state where there is one.
+
+    `batches(start)` yields the batches of the steps from `start` on, `rate(step)` is the base
+    learning rate. Returns the terms of every step. Raises HscError when a loss is not finite; the
+    last checkpoint is from before.
+    """
+    objective.to(runtime.device).train()
+    start, history = _restore(objective, optimiser, resume)
+    bar = tqdm(batches(start), desc=title, total=steps, initial=start, unit="step", mininterval=1.0)
+    for step, batch in enumerate(bar, start=start):
+        lr = rate(step)
+        set_rate(optimiser, lr)
+        moved = {key: value.to(runtime.device, non_blocking=True) for key, value in batch.items()}
+        with runtime.autocast():
+            terms = objective.losses(moved)
+        values = _values(terms, title, step)
+        optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        optimiser.step()
+        objective.commit()
+        history.append({"step": step, "lr": lr, **values})
+        bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
+        if (step + 1) % checkpoint_every == 0 and step + 1 < steps:
+            _keep(objective, optimiser, resume, step + 1, history)
+    return history
+
+
+def _values(terms: dict[str, Tensor], title: str, step: int) -> dict[str, float]:
+    numbers = torch.stack([term.detach().float() for term in terms.values()]).tolist()
+    values = dict(zip(terms, numbers, strict=True))
+    wrong = [name for name, value in values.items() if not math.isfinite(value)]
+    if wrong:
+        raise HscError(
+            f"{title}, step {step}: not finite: {', '.join(wrong)}; lower the learning rate, or "
+            "set HSC_PRECISION=fp32 if this happens in bf16 only"
+        )
+    return values
+
+
+def _keep(
+    objective: Any,
+    optimiser: torch.optim.Optimizer,
+    resume: ResumeFile,
+    step: int,
+    history: History,
+) -> None:
+    random = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        random["cuda"] = torch.cuda.get_rng_state()
+    resume.save(
+        {
+            "step": step,
+            "objective": objective.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": random,
+            "history": history,
+        }
+    )
+
+
+def _restore(
+    objective: Any, optimiser: torch.optim.Optimizer, resume: ResumeFile
+) -> tuple[int, History]:
+    state = resume.load()
+    if state is None:
+        return 0, []
+    objective.load_state_dict(state["objective"])
+    optimiser.load_state_dict(state["optimiser"])
+    torch.set_rng_state(state["random"]["cpu"])
+    if "cuda" in state["random"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["random"]["cuda"])
+    return state["step"], state["history"]

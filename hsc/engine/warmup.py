@@ -1,0 +1,122 @@
+"""The classification warm-up: a backbone trained from scratch on the tags of `train_aug`.
+
+It stands in for ImageNet weights where there are none. It is no method: every variant starts from
+its result. Letters: N batch, C foreground classes.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hsc.data.samples import CamSamples
+from hsc.data.transforms import Augmentation, normalise
+from hsc.data.voc import VocFolder
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.loading import step_batches
+from hsc.engine.optimisers import build_optimiser, parameter_groups
+from hsc.engine.runtime import Runtime, seed_torch
+from hsc.engine.training import History, train
+from hsc.nets.backbones import TagClassifier, build_backbone
+from hsc.nets.weights import save_weights
+from hsc.params import NetworkParams, WarmupParams
+
+
+class _TagObjective(nn.Module):
+    """Multilabel soft margin loss on pictures that are resized to one of `sizes` a step."""
+
+    def __init__(self, classifier: TagClassifier, sizes: tuple[int, ...]) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self._sizes = sizes
+
+    def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        side = self._sizes[int(torch.randint(len(self._sizes), ()))]
+        image = F.interpolate(batch["image"], (side, side), mode="bilinear", antialias=True)
+        logits = self.classifier(image)
+        correct = ((logits > 0) == (batch["tags"] > 0)).all(dim=1)
+        return {
+            "loss": F.multilabel_soft_margin_loss(logits, batch["tags"]),
+            "correct": correct.float().mean(),
+        }
+
+    def commit(self) -> None:
+        """Nothing is remembered."""
+
+
+def one_cycle(lr: float, step: int, steps: int, rise: float = 0.3) -> float:
+    """Linear rise to `lr` over the first `rise` of the steps, then a cosine down to 0."""
+    position = (step + 1) / steps
+    if position < rise:
+        return lr * position / rise
+    fall = torch.tensor((position - rise) / (1 - rise), dtype=torch.float64)
+    return float(lr * 0.5 * (1 + torch.cos(fall * torch.pi)))
+
+
+def warm_up(
+    folder: VocFolder,
+    network: NetworkParams,
+    params: WarmupParams,
+    augmentation: Augmentation,
+    runtime: Runtime,
+    resume: ResumeFile,
+    output: Path,
+) -> tuple[dict[str, float], History]:
+    """Train, write the backbone to `output`; return `tag_accuracy` and the loss history."""
+    seed_torch(params.seed)
+    ids = folder.ids("train_aug")
+    backbone = build_backbone(
+        network.backbone, network.widths, params.output_stride, frozen_norm=False
+    )
+    classifier = TagClassifier(backbone, folder.num_classes)
+    groups = parameter_groups(
+        classifier.named_parameters(),
+        lambda name: "pretrained",
+        {"pretrained": 1.0},
+        bias_factor=1.0,
+        weight_decay=params.weight_decay,
+    )
+    optimiser = build_optimiser("adamw", groups, params.lr, momentum=0.0)
+    samples = CamSamples(folder, ids, augmentation, params.seed, with_saliency=False)
+    steps = params.epochs * len(ids) // params.batch_size
+    history = train(
+        _TagObjective(classifier, params.sizes),
+        optimiser,
+        step_batches(samples, params.seed, params.batch_size, steps, runtime),
+        steps,
+        lambda step: one_cycle(params.lr, step, steps),
+        runtime,
+        resume,
+        checkpoint_every=max(1, steps // 10),
+        title="warm-up",
+    )
+    spec = {"backbone": network.backbone, "widths": list(network.widths)}
+    save_weights(output, "backbone", spec, classifier.backbone.state_dict())
+    return tag_accuracy(classifier, folder, runtime), history
+
+
+@torch.no_grad()
+def tag_accuracy(
+    classifier: TagClassifier, folder: VocFolder, runtime: Runtime
+) -> dict[str, float]:
+    """How well the tags of `train_aug` are told, in percent.
+
+    `tags`: picture-class pairs decided rightly; `pictures`: pictures with all tags right;
+    `worst_class`: the lowest recall of a class (a high `tags` can hide a class that failed).
+    """
+    classifier.to(runtime.device).eval()
+    right = []
+    tags = []
+    for image_id in folder.ids("train_aug"):
+        image = torch.from_numpy(normalise(folder.image(image_id)))[None].to(runtime.device)
+        tags.append(torch.from_numpy(folder.tags(image_id)) > 0)
+        right.append((classifier(image)[0].cpu() > 0) == tags[-1])
+    hits, truth = torch.stack(right), torch.stack(tags)  # (N, C)
+    recall = (hits & truth).sum(0) / truth.sum(0).clamp(min=1)
+    scores = {
+        "tags": hits.float().mean(),
+        "pictures": hits.all(dim=1).float().mean(),
+        "worst_class": recall[truth.any(dim=0)].min(),
+    }
+    return {name: round(100 * float(score), 4) for name, score in scores.items()}

@@ -1,0 +1,95 @@
+"""Files that are whole or absent: atomic writes, digests, JSON that is byte-stable."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hsc.errors import HscError
+
+_CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; on success sync it and rename it to `path`.
+
+    A crash leaves at most a `*.partial` file, which the next run overwrites; `path` itself is
+    either the old whole file or the new whole file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; on success it takes the place of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        shutil.rmtree(path, ignore_errors=True)
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys: the same value gives the same bytes.
+
+    Raises ValueError for NaN and infinities, which are not JSON.
+    """
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file. Raises HscError when it is missing or is no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HscError(f"{path}: no such file; run the stage that writes it") from None
+    except ValueError as error:
+        raise HscError(f"{path}: not valid JSON ({error}); delete it and run again") from None
+
+
+def digest_json(value: Any) -> str:
+    """SHA-256 (hex) of a JSON-able value, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    return digest_files([path])
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """SHA-256 (hex) over the bytes of several files in the order given.
+
+    Raises HscError for a file that cannot be read.
+    """
+    whole = hashlib.sha256()
+    for path in paths:
+        one = hashlib.sha256()
+        try:
+            with path.open("rb") as stream:
+                while chunk := stream.read(_CHUNK):
+                    one.update(chunk)
+        except OSError as error:
+            raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+        whole.update(one.digest())
+    return whole.hexdigest()

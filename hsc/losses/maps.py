@@ -1,0 +1,99 @@
+"""Operations on activation maps and dense features that several losses share.
+
+Legend: N batch, C foreground classes, K channels (C or C+1), h w map cells, D feature channels.
+All functions are differentiable unless they return labels, and never change their arguments.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+MARGIN = 1e-5
+"""Published code of SEAM, PPC and HSC; keeps the division finite where a channel is constant."""
+
+SMALLEST_NORM = 1e-8
+"""Below this length a vector has no direction (the eps of `torch.cosine_similarity`)."""
+
+
+def max_norm(cam: Tensor) -> Tensor:
+    """SEAM's normalisation in training: relu(x - min - e) / (max - min + e) after a ReLU, e = 1e-5.
+
+    cam: (N, K, h, w) float, any range. Returns the same shape in [0, 1), by image and channel;
+    a constant channel (an all-zero one too) gives 0 and gets no gradient.
+    Source: Wang et al. 2020 (SEAM), published training code.
+    Raises ValueError where `cam` is not four-dimensional.
+    """
+    if cam.dim() != 4:
+        raise ValueError(f"a map has 4 dimensions (N, K, h, w), got shape {tuple(cam.shape)}")
+    cam = cam.relu()
+    low = cam.amin(dim=(2, 3), keepdim=True)
+    high = cam.amax(dim=(2, 3), keepdim=True)
+    return (cam - low - MARGIN).relu() / (high - low + MARGIN)
+
+
+def min_max(cam: Tensor) -> Tensor:
+    """The map that drives the contrast of PPC and HSC: ReLU, then (x - min) / (max - min).
+
+    Shapes, range and errors as in `max_norm`, which it equals: the published min-max carries the
+    same margin of 1e-5, and maps and labels agree with the published ones only with it. Theirs
+    turns an all-zero channel into -1 and makes a class's minimum negative; here both are 0.
+    """
+    return max_norm(cam)
+
+
+def background_activation(cam_fg: Tensor) -> Tensor:
+    """Activation of the background: 1 - max over the classes.
+
+    cam_fg: (N, C, h, w) in [0, 1], absent classes zeroed. Returns (N, 1, h, w) in [0, 1].
+    """
+    return 1 - cam_fg.amax(dim=1, keepdim=True)
+
+
+def pseudo_label(cam_fg: Tensor, background_score: float) -> Tensor:
+    """Arg-max over the background, at a constant score, and the foreground classes.
+
+    cam_fg: (N, C, h, w) in [0, 1], absent classes zeroed, so that they are never chosen.
+    background_score: in [0, 1]; 0.20 in PPC, 0.10 in HSC's code. A class has to be strictly above
+    it; among equal classes the lowest index wins. Returns (N, h, w) int64, 0 background, 1..C.
+    Raises ValueError where the score is outside [0, 1].
+    """
+    if not 0 <= background_score <= 1:
+        raise ValueError(f"background_score has to be in [0, 1], got {background_score}")
+    background = torch.full_like(cam_fg[:, :1], background_score)
+    return torch.cat([background, cam_fg], dim=1).argmax(dim=1)
+
+
+def resize(maps: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:
+    """Bilinear resize of (N, K, h, w) float to `size` = (height, width) in cells.
+
+    `align_corners=True` is what the losses of SEAM, PPC and HSC use; inference uses False.
+    """
+    if tuple(maps.shape[-2:]) == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=align_corners)
+
+
+def unit(vectors: Tensor, dim: int = 1) -> Tensor:
+    """L2-normalise along `dim` (1: the channels of (N, D, h, w)); same shape, float.
+
+    A vector without direction (length up to 1e-8, as a dead ReLU gives) becomes zero and gets no
+    gradient, where a plain division would scale its gradient by up to 1e12.
+    """
+    length = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
+    directed = length > SMALLEST_NORM
+    return torch.where(directed, vectors / torch.where(directed, length, 1.0), 0.0)
+
+
+def tag_gate(maps: Tensor, tags: Tensor) -> Tensor:
+    """Gate that keeps the background and the tagged classes of maps with background first.
+
+    maps: (N, C+1, h, w). tags: (N, C), 0 or 1. Returns (N, C+1, 1, 1) in the type of `maps`.
+    Raises ValueError where the shapes do not belong together.
+    """
+    if maps.dim() != 4 or tuple(tags.shape) != (maps.shape[0], maps.shape[1] - 1):
+        raise ValueError(
+            "maps (N, C+1, h, w) need tags (N, C), "
+            f"got maps {tuple(maps.shape)} and tags {tuple(tags.shape)}"
+        )
+    gate = F.pad(tags.to(maps.dtype), (1, 0), value=1.0)
+    return gate[:, :, None, None]

@@ -1,0 +1,1 @@
+"""A method is a baseline and a contrast: what it computes from two views."""

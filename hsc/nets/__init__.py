@@ -1,0 +1,1 @@
+"""Backbones, the CAM network and DeepLab."""

@@ -1,0 +1,135 @@
+"""Backbones: what every one of them offers, the small one, and the table of names.
+
+Letters: N batch, H W pixels, h w map cells (H / stride, rounded up), D channels of the last map.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Features(NamedTuple):
+    """What a backbone returns: two shallower maps for the PCM and the last one for the head."""
+
+    low: Tensor  # (N, low_channels, *, *), any size
+    mid: Tensor  # (N, mid_channels, *, *), any size
+    final: Tensor  # (N, channels, h, w), not negative
+
+
+class Backbone(nn.Module):
+    """Maps normalised RGB (N, 3, H, W) to `Features`; a subclass sets the channel counts.
+
+    With `frozen_norm` every batch norm keeps its running statistics in training too, as all CAM
+    methods here do: small batches of crops would spoil the pretrained ones.
+    """
+
+    low_channels: int
+    mid_channels: int
+    channels: int
+
+    def __init__(self, frozen_norm: bool = False) -> None:
+        super().__init__()
+        self.frozen_norm = frozen_norm
+
+    def train(self, mode: bool = True) -> "Backbone":
+        super().train(mode)
+        if mode and self.frozen_norm:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+
+class _ResidualBlock(nn.Module):
+    """Pre-activation block: norm, ReLU, 3x3, norm, ReLU, 3x3, plus the (projected) input."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, dilation: int) -> None:
+        super().__init__()
+        self.norm1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(
+            in_channels, channels, 3, stride, padding=dilation, dilation=dilation, bias=False
+        )
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.shortcut = None
+        if stride != 1 or in_channels != channels:
+            self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = F.relu(self.norm1(x))
+        shortcut = x if self.shortcut is None else self.shortcut(activated)
+        return shortcut + self.conv2(F.relu(self.norm2(self.conv1(activated))))
+
+
+class SmallResNet(Backbone):
+    """A residual network for pictures of about 80 pixels, trained from scratch in a minute.
+
+    Stem (stride 2), five blocks in three stages, a 1x1 layer; the last stage trades a stride of 2
+    for a dilation of 2 at output stride 4, as CAM networks do to keep their maps fine.
+    `widths`: channels of the stem, of stage 2, of stage 3 and of the last layer.
+    """
+
+    def __init__(
+        self, widths: Sequence[int], output_stride: int = 4, frozen_norm: bool = False
+    ) -> None:
+        super().__init__(frozen_norm)
+        if output_stride not in (4, 8):
+            raise ValueError(f"output_stride must be 4 or 8, got {output_stride}")
+        stem, middle, deep, last = widths
+        self.low_channels, self.mid_channels, self.channels = stem, middle, last
+        stride, dilation = (2, 1) if output_stride == 8 else (1, 2)
+        self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False)
+        self.stage1 = _ResidualBlock(stem, stem, 1, 1)
+        self.stage2 = nn.Sequential(
+            _ResidualBlock(stem, middle, 2, 1), _ResidualBlock(middle, middle, 1, 1)
+        )
+        self.stage3 = nn.Sequential(
+            _ResidualBlock(middle, deep, stride, 1), _ResidualBlock(deep, deep, 1, dilation)
+        )
+        self.norm3 = nn.BatchNorm2d(deep)
+        self.last = nn.Conv2d(deep, last, 1, bias=False)
+        self.norm4 = nn.BatchNorm2d(last)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, image: Tensor) -> Features:
+        low = self.stage1(self.stem(image))
+        mid = self.stage2(low)
+        deep = F.relu(self.norm3(self.stage3(mid)))
+        return Features(low, mid, F.relu(self.norm4(self.last(deep))))
+
+
+_BACKBONES: dict[str, Callable[..., Backbone]] = {"small": SmallResNet}
+
+
+def backbone_names() -> tuple[str, ...]:
+    """The names that a recipe may give as `network.backbone`."""
+    return tuple(sorted(_BACKBONES))
+
+
+def build_backbone(
+    name: str, widths: Sequence[int], output_stride: int, frozen_norm: bool
+) -> Backbone:
+    """Build a backbone by its recipe name. Raises ValueError for an unknown one."""
+    if name not in _BACKBONES:
+        known = ", ".join(backbone_names())
+        raise ValueError(f"network.backbone: {name!r} is unknown; there are: {known}")
+    return _BACKBONES[name](widths=widths, output_stride=output_stride, frozen_norm=frozen_norm)
+
+
+class TagClassifier(nn.Module):
+    """A backbone with a linear layer on the global average: what the warm-up trains."""
+
+    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = nn.Conv2d(backbone.channels, num_classes, 1, bias=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) to tag logits (N, C)."""
+        features = self.backbone(image).final
+        return self.head(torch.mean(features, dim=(2, 3), keepdim=True)).flatten(1)

@@ -1,0 +1,99 @@
+"""Networks from plain specifications, which travel in the weights files.
+
+A specification is a dictionary of plain values, so that a stage that reads weights builds the
+network that was trained, whatever the parameters say now.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hsc.nets.weights import load_state, load_weights
+from hsc.errors import HscError
+from hsc.nets.backbones import Backbone, build_backbone
+from hsc.nets.cam import CamNetwork, Projector
+from hsc.nets.deeplab import DeepLab
+from hsc.nets.pcm import PixelCorrelation
+
+Spec = dict[str, Any]
+
+
+def cam_network(spec: Spec) -> CamNetwork:
+    """Build a CAM network.
+
+    Keys: `backbone`, `widths`, `output_stride`, `class_names` (foreground), `pcm` (low, mid,
+    embedding channels) or None, `projectors` (class, pixel channels) or None.
+    """
+    backbone = _backbone(spec, frozen_norm=True)
+    pcm = None
+    if spec["pcm"] is not None:
+        pcm = PixelCorrelation(backbone.low_channels, backbone.mid_channels, *spec["pcm"])
+    projectors = (None, None)
+    if spec["projectors"] is not None:
+        wide, narrow = spec["projectors"]
+        projectors = (
+            Projector(backbone.channels, wide, blocks=2),
+            Projector(backbone.channels, narrow, blocks=1),
+        )
+    return CamNetwork(backbone, len(spec["class_names"]), pcm, *projectors)
+
+
+def deeplab_network(spec: Spec) -> DeepLab:
+    """Build a DeepLab. Keys: as the backbone's, `class_names`, `aspp_width`, `aspp_rates`,
+    `dropout`."""
+    return DeepLab(
+        _backbone(spec, frozen_norm=False),
+        len(spec["class_names"]),
+        spec["aspp_width"],
+        spec["aspp_rates"],
+        spec["dropout"],
+    )
+
+
+def load_cam_network(path: Path) -> tuple[CamNetwork, Spec]:
+    """Read a trained CAM network in eval mode. Raises HscError as `load_weights`, `load_state`."""
+    spec, state = load_weights(path, "cam")
+    network = cam_network(spec)
+    load_state(network, state, path)
+    return network.eval(), spec
+
+
+def load_deeplab(path: Path) -> tuple[DeepLab, Spec]:
+    """Read a trained DeepLab in eval mode. Raises HscError as `load_weights`, `load_state`."""
+    spec, state = load_weights(path, "deeplab")
+    network = deeplab_network(spec)
+    load_state(network, state, path)
+    return network.eval(), spec
+
+
+def load_backbone(backbone: Backbone, path: Path, spec: Spec) -> None:
+    """Give a backbone the weights that `prepare_backbone` wrote.
+
+    Raises HscError when the file holds another backbone than `spec` describes.
+    """
+    found, state = load_weights(path, "backbone")
+    for key in ("backbone", "widths"):
+        if found[key] != spec[key]:
+            raise HscError(
+                f"{path}: its {key} is {found[key]}, the recipe's is {spec[key]}; "
+                "run prepare_backbone again"
+            )
+    load_state(backbone, state, path)
+
+
+def check_classes(path: Path, spec: Spec, class_names: tuple[str, ...]) -> None:
+    """Raise HscError when weights were trained for other classes than the data set has."""
+    if tuple(spec["class_names"]) != class_names:
+        raise HscError(
+            f"{path}: trained for the classes {', '.join(spec['class_names'])}, the data set has "
+            f"{', '.join(class_names)}; train again on this data set"
+        )
+
+
+
+def _backbone(spec: Spec, frozen_norm: bool) -> Backbone:
+    try:
+        return build_backbone(
+            spec["backbone"], spec["widths"], spec["output_stride"], frozen_norm=frozen_norm
+        )
+    except ValueError as error:
+        raise HscError(str(error)) from None

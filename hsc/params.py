@@ -1,0 +1,294 @@
+"""The typed parameters and the only reader of `params.yaml` and `recipes/`.
+
+`params.yaml` says what is run (data set, baseline, contrast, their constants); the recipe
+`recipes/<data>.yaml` says how, for that data set (sizes, schedules, rates), by baseline where they
+differ. The two have no key in common and nothing is merged. Everything is parsed once into frozen
+objects; an unknown key, a wrong type or a wrong combination is an `HscError` that names file and
+key.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import pydantic
+import yaml
+from pydantic import ConfigDict, Field
+
+from hsc.errors import HscError
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Baseline = Literal["cam", "seam", "eps"]
+_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+
+
+class _Frozen(pydantic.BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class EpsParams(_Frozen):
+    """EPS's constants (its VOC script: tau 0.4, mix 0.5) and the equivariance switch.
+
+    `equivariance: auto` adds the PCM and SEAM's ER and ECR terms exactly when a contrast is on, as
+    HSC's published code does; `true` and `false` decide by hand (`true` with `contrast: none` is
+    the control).
+    """
+
+    tau: Probability
+    mix: Probability
+    equivariance: Literal["auto"] | bool
+
+
+class HscParams(_Frozen):
+    """HSC (IJCAI 2023), equations 1-13; each row of its Table 4 is a handful of these."""
+
+    gamma: NonNegative
+    temperature: Positive
+    momentum: Probability
+    roi: bool
+    class_level: bool = Field(alias="class")
+    pixel: bool
+    cross_supervision: bool
+    momentum_prototypes: bool
+    crf: Literal["none", "pixel", "all"]
+    k_class: Count
+    k_pixel: Count
+    background_score: Probability
+    crf_size: Count | None
+    crf_iterations: Count
+
+
+class SeedParams(_Frozen):
+    """`best`: the papers' protocol, the best of the sweep on `train`; a number fixes it."""
+
+    threshold: Literal["best"] | Probability
+
+
+class PsaParams(_Frozen):
+    """PSA refinement is not built yet: the masks are the CRF's."""
+
+    enabled: Literal[False]
+
+
+class RunParams(_Frozen):
+    """`params.yaml`: what is run."""
+
+    seed: Annotated[int, Field(ge=0)]
+    data: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    baseline: Baseline
+    contrast: Literal["none", "hsc"]
+    eps: EpsParams
+    hsc: HscParams
+    seeds: SeedParams
+    psa: PsaParams
+
+    @pydantic.model_validator(mode="after")
+    def _check_combination(self) -> Self:
+        levels = (self.hsc.roi, self.hsc.class_level, self.hsc.pixel)
+        if self.contrast == "hsc" and not any(levels):
+            raise ValueError(
+                "contrast is hsc but hsc.roi, hsc.class and hsc.pixel are all false; "
+                "use `contrast: none` for the baseline alone"
+            )
+        return self
+
+
+class ShapesParams(_Frozen):
+    """The generated data set; every knob is explained at `hsc.data.shapes.ShapesConfig`."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class FolderParams(_Frozen):
+    """A folder of the user's own in VOC layout."""
+
+    path: Path
+
+
+class NetworkParams(_Frozen):
+    """Backbone by name, and the widths of what stands on it."""
+
+    backbone: str
+    widths: tuple[Count, Count, Count, Count]
+    output_stride: Literal[4, 8]
+    pcm_low: Count
+    pcm_mid: Count
+    pcm_out: Count
+    projector_class: Count
+    projector_pixel: Count
+
+
+class WarmupParams(_Frozen):
+    """Classification of the tags: what stands in for ImageNet weights.
+
+    The output stride may be coarser than the CAM network's: cheaper, as with ImageNet networks.
+    """
+
+    output_stride: Literal[4, 8]
+    seed: Annotated[int, Field(ge=0)]
+    epochs: Count
+    batch_size: Count
+    sizes: tuple[Count, ...] = Field(min_length=1)
+    lr: Positive
+    weight_decay: NonNegative
+
+
+class AugmentationParams(_Frozen):
+    """Random resize of the longest edge, flip, colour jitter, crop with zero padding."""
+
+    crop_size: Count
+    resize_longest: tuple[Count, Count]
+    flip: Probability
+    brightness: NonNegative
+    contrast: NonNegative
+    saturation: NonNegative
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+
+    @pydantic.model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.resize_longest[0] > self.resize_longest[1]:
+            raise ValueError("resize_longest: the first value must not exceed the second")
+        return self
+
+
+class TrainingParams(_Frozen):
+    """One training: length, optimiser with its parameter groups, augmentation.
+
+    The rates of the groups are `lr` times: 1 for pretrained weights, `lr_bias` for their biases,
+    `lr_new` and `lr_new * lr_bias` for new layers, `lr_projector` in place of `lr_new` for the
+    projectors. Biases and one-dimensional weights have no weight decay.
+    """
+
+    steps: Count
+    batch_size: Count
+    optimiser: Literal["sgd", "adamw"]
+    lr: Positive
+    lr_bias: Positive
+    lr_new: Positive
+    weight_decay: NonNegative
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    power: NonNegative
+    checkpoint_every: Count
+    augmentation: AugmentationParams
+
+
+class TrainCamParams(TrainingParams):
+    """CAM training: a second, smaller view and the projectors' rate besides."""
+
+    view2_size: Count
+    lr_projector: Positive
+
+
+class InferCamParams(_Frozen):
+    """Multi-scale, flipped inference: which map, how the scales are merged."""
+
+    scales: tuple[Positive, ...] = Field(min_length=1)
+    flip: bool
+    maps: Literal["raw", "refined"]
+    merge: Literal["relu", "softmax"]
+
+
+class CrfParams(_Frozen):
+    """The dense CRF on the seeds: from hard labels or from CAM scores."""
+
+    unary: Literal["labels", "alpha"]
+    label_confidence: Annotated[float, Field(gt=0, lt=1)]
+    alpha: Positive
+    iterations: Count
+    gaussian_sxy: Positive
+    gaussian_compat: NonNegative
+    bilateral_sxy: Positive
+    bilateral_srgb: Positive
+    bilateral_compat: NonNegative
+
+
+class TrainSegmentationParams(TrainingParams):
+    """DeepLab training: the ASPP's widths and rates besides."""
+
+    aspp_width: Count
+    aspp_rates: tuple[Count, ...] = Field(min_length=1)
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class PredictParams(_Frozen):
+    """DeepLab inference: mean of the logits over scales and flips."""
+
+    scales: tuple[Positive, ...] = Field(min_length=1)
+    flip: bool
+
+
+class PanelParams(_Frozen):
+    """How many pictures of `train` and of `val` the panels show."""
+
+    pictures: Count
+
+
+class ByBaseline(_Frozen):
+    """The CAM schedules."""
+
+    cam: TrainCamParams
+    seam: TrainCamParams
+    eps: TrainCamParams
+
+
+class InferByBaseline(_Frozen):
+    """The CAM inference, as each baseline publishes."""
+
+    cam: InferCamParams
+    seam: InferCamParams
+    eps: InferCamParams
+
+
+class Recipe(_Frozen):
+    """`recipes/<data>.yaml`: how it is run on one data set."""
+
+    prepare_data: dict[str, Any]
+    network: NetworkParams
+    prepare_backbone: WarmupParams
+    train_cam: ByBaseline
+    infer_cams: InferByBaseline
+    refine_crf: CrfParams
+    train_segmentation: TrainSegmentationParams
+    predict_segmentation: PredictParams
+    draw_panels: PanelParams
+
+
+def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
+    """Read `params.yaml` and the recipe that it names.
+
+    Raises HscError: a missing or unreadable file, an unknown key, a value of the wrong type or
+    range, a wrong combination; the text names the file and the key.
+    """
+    run = _parse(params, RunParams)
+    recipe = recipes / f"{run.data}.yaml"
+    if not recipe.is_file():
+        known = ", ".join(sorted(path.stem for path in recipes.glob("*.yaml"))) or "none"
+        raise HscError(f"{params}: data: {run.data!r} has no recipe {recipe}; there are: {known}")
+    return run, _parse(recipe, Recipe)
+
+
+def _parse(path: Path, model: type[_Model]) -> _Model:
+    try:
+        return model.model_validate(_read_yaml(path))
+    except pydantic.ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            key = ".".join(str(part) for part in problem["loc"]) or "(file)"
+            lines.append(f"{path}: {key}: {problem['msg']} (got {_shorten(problem['input'])})")
+        raise HscError("\n".join(lines)) from None
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        raise HscError(f"{path}: not valid YAML: {error}") from None
+
+
+def _shorten(value: Any, limit: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[:limit] + "…"

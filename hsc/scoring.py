@@ -1,0 +1,104 @@
+"""What the scoring stages share: a split's labels or CAMs against its masks.
+
+Letters: C foreground classes, K tagged classes of an image, H W pixels.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsc.data.classes import IGNORE
+from hsc.data.voc import VocFolder, read_mask
+from hsc.errors import HscError
+from hsc.metrics import ThresholdCurve, confusion, report
+from hsc.store import CamReader
+
+Labels = Path | Callable[[str], NDArray[np.uint8]]
+"""A folder of PNGs named after the image ids, or a function from an id to labels (H, W)."""
+
+
+def score_labels(folder: VocFolder, labels: Labels, split: str) -> dict[str, Any]:
+    """Score the labels of a split's images against its masks.
+
+    Returns the dictionary of `hsc.metrics.report`. Raises HscError, with both files' names, for
+    labels of another size than the mask and for an index beyond C.
+    """
+    read = partial(read_labels, labels) if isinstance(labels, Path) else labels
+    total = np.zeros((folder.num_classes + 1, folder.num_classes + 1), dtype=np.int64)
+    ids = folder.ids(split)
+    for image_id in ids:
+        source = labels / f"{image_id}.png" if isinstance(labels, Path) else f"labels of {image_id}"
+        prediction, truth = read(image_id), folder.mask(image_id)
+        _check_size(source, prediction.shape, folder.mask_path(image_id), truth.shape)
+        if prediction.size and prediction.max() > folder.num_classes:
+            raise HscError(
+                f"{source}: index {prediction.max()}, but the data set has 0..{folder.num_classes};"
+                " write it again with this data set's classes"
+            )
+        total += confusion(prediction, truth, folder.num_classes)
+    return report(total, ["background", *folder.class_names], split, len(ids))
+
+
+def score_curve(
+    folder: VocFolder, cams: CamReader, split: str, thresholds: ArrayLike
+) -> ThresholdCurve:
+    """The threshold curve of a split's CAMs against its masks, each file read once.
+
+    Raises HscError for a CAM file of other classes, one that lacks an image of the split, or a CAM
+    of another size than its mask.
+    """
+    if list(cams.class_names) != list(folder.class_names):
+        raise HscError(
+            f"{cams.path}: its classes are {', '.join(cams.class_names)}, those of {folder.root} "
+            f"are {', '.join(folder.class_names)}; run `dvc repro infer_cams` on this data set"
+        )
+    ids = folder.ids(split)
+    cams.check(ids)
+    curve = ThresholdCurve(folder.num_classes, thresholds)
+    for image_id in ids:
+        cam, classes = cams.read(image_id)
+        truth = folder.mask(image_id)
+        _check_size(
+            f"{cams.path}: {image_id}", cam.shape[1:], folder.mask_path(image_id), truth.shape
+        )
+        curve.add(cam, classes, truth)
+    return curve
+
+
+def choose_threshold(setting: float | str, curve: ThresholdCurve) -> tuple[float, float]:
+    """The threshold to use and the sweep's best one: (used, best).
+
+    setting: a number, which is used as it is, or "best" (the papers' protocol: the best of a sweep
+    against the split's masks). Raises HscError for another word.
+    """
+    best, _ = curve.best()
+    if setting == "best":
+        return best, best
+    if isinstance(setting, str):
+        raise HscError(f'seeds.threshold: {setting!r} is neither a number nor "best"; change it')
+    return float(setting), best
+
+
+def read_labels(folder: Path, image_id: str) -> NDArray[np.uint8]:
+    """The class indices uint8 (H, W) of `<folder>/<image_id>.png`, a palette or grey picture.
+
+    Raises HscError when the file is missing, damaged or in colour.
+    """
+    path = folder / f"{image_id}.png"
+    if not path.is_file():
+        raise HscError(f"{path}: no such file; run the stage that writes {folder}")
+    return read_mask(path, IGNORE)
+
+
+def _check_size(
+    source: Path | str, size: tuple[int, ...], mask: Path, expected: tuple[int, ...]
+) -> None:
+    if size != expected:
+        raise HscError(
+            f"{source}: (height, width) is {size}, but {expected} in {mask}; "
+            "the two belong to different pictures: make the first again"
+        )
