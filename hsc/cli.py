@@ -7,15 +7,18 @@ disk) end as one line on stderr and exit code 1; anything else is a bug and keep
 import errno
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+from tqdm import tqdm
 
 from hsc.errors import HscError
 
 PATH = click.Path(path_type=Path)
+RESUME_FOLDER = Path(".hsc/resume")
+"""Where trainings keep their state: no declared output, so DVC leaves it alone."""
 
 
 def stage(function: Callable[..., str]) -> click.Command:
@@ -40,6 +43,11 @@ def stage(function: Callable[..., str]) -> click.Command:
     return click.command(context_settings={"show_default": True})(run)
 
 
+def path_option(name: str, default: str, text: str) -> Callable[[Any], Any]:
+    """A path option with its default."""
+    return click.option(name, type=PATH, default=Path(default), help=text)
+
+
 def parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--params` and `--recipes`: where the parameters are read from."""
     function = click.option(
@@ -48,3 +56,12 @@ def parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--params", type=PATH, default=Path("params.yaml"), help="The parameter file."
     )(function)
+
+
+def progress(title: str, unit: str = "image") -> Callable[[Iterable[Any]], Iterable[Any]]:
+    """A function that puts a progress bar around an iterable."""
+
+    def wrap(items: Iterable[Any]) -> Iterable[Any]:
+        return tqdm(items, desc=title, unit=unit, mininterval=1.0)
+
+    return wrap

@@ -93,3 +93,19 @@ def digest_files(paths: Iterable[Path]) -> str:
             raise HscError(f"{path}: cannot be read ({error.strerror})") from None
         whole.update(one.digest())
     return whole.hexdigest()
+
+
+def link_files(source: Path, target: Path) -> int:
+    """Put every file of `source` into `target` as a hard link, or a copy across file systems.
+
+    Returns how many. Raises HscError when `source` has no file.
+    """
+    files = sorted(path for path in source.glob("*") if path.is_file()) if source.is_dir() else []
+    if not files:
+        raise HscError(f"{source}: no files in it; run the stage that writes it")
+    for path in files:
+        try:
+            os.link(path.resolve(), target / path.name)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(path, target / path.name)
+    return len(files)

@@ -21,11 +21,13 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 Baseline = Literal["cam", "seam", "eps"]
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
+_Section = TypeVar("_Section")
 
 
 class _Frozen(pydantic.BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
 
 
 class EpsParams(_Frozen):
@@ -95,12 +97,6 @@ class RunParams(_Frozen):
         return self
 
 
-class ShapesParams(_Frozen):
-    """The generated data set; every knob is explained at `hsc.data.shapes.ShapesConfig`."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-
 class FolderParams(_Frozen):
     """A folder of the user's own in VOC layout."""
 
@@ -133,6 +129,7 @@ class WarmupParams(_Frozen):
     sizes: tuple[Count, ...] = Field(min_length=1)
     lr: Positive
     weight_decay: NonNegative
+    augmentation: "AugmentationParams"
 
 
 class AugmentationParams(_Frozen):
@@ -269,9 +266,24 @@ def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
     return run, _parse(recipe, Recipe)
 
 
-def _parse(path: Path, model: type[_Model]) -> _Model:
+def parse_section(source: Path, values: dict[str, Any], kind: type[_Section]) -> _Section:
+    """Check the part of a recipe that depends on the data set (`prepare_data`).
+
+    `kind` is a model or a dataclass with the keys as fields, `source` names the place in errors.
+    Raises HscError as `load` does.
+    """
+    return _validate(source, values, kind)
+
+
+def _parse(path: Path, model: type[_Section]) -> _Section:
+    return _validate(path, _read_yaml(path), model)
+
+
+def _validate(path: Path, values: Any, kind: type[_Section]) -> _Section:
+    if not issubclass(kind, pydantic.BaseModel):
+        kind = pydantic.with_config(extra="forbid")(kind)  # the same class, marked
     try:
-        return model.model_validate(_read_yaml(path))
+        return pydantic.TypeAdapter(kind).validate_python(values)
     except pydantic.ValidationError as error:
         lines = []
         for problem in error.errors():
@@ -285,6 +297,8 @@ def _read_yaml(path: Path) -> Any:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise HscError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
     except yaml.YAMLError as error:
         raise HscError(f"{path}: not valid YAML: {error}") from None
 

@@ -24,13 +24,21 @@ Labels = Path | Callable[[str], NDArray[np.uint8]]
 def score_labels(folder: VocFolder, labels: Labels, split: str) -> dict[str, Any]:
     """Score the labels of a split's images against its masks.
 
-    Returns the dictionary of `hsc.metrics.report`. Raises HscError, with both files' names, for
-    labels of another size than the mask and for an index beyond C.
+    Returns the dictionary of `hsc.metrics.report`. Raises HscError as `count_labels` does.
+    """
+    total = count_labels(folder, labels, split)
+    return report(total, ["background", *folder.class_names], split, len(folder.ids(split)))
+
+
+def count_labels(folder: VocFolder, labels: Labels, split: str) -> NDArray[np.int64]:
+    """The confusion matrix (C+1, C+1) of a split's labels, rows truth, columns labels.
+
+    Raises HscError, with both files' names, for labels of another size than the mask and for an
+    index beyond C.
     """
     read = partial(read_labels, labels) if isinstance(labels, Path) else labels
     total = np.zeros((folder.num_classes + 1, folder.num_classes + 1), dtype=np.int64)
-    ids = folder.ids(split)
-    for image_id in ids:
+    for image_id in folder.ids(split):
         source = labels / f"{image_id}.png" if isinstance(labels, Path) else f"labels of {image_id}"
         prediction, truth = read(image_id), folder.mask(image_id)
         _check_size(source, prediction.shape, folder.mask_path(image_id), truth.shape)
@@ -40,7 +48,7 @@ def score_labels(folder: VocFolder, labels: Labels, split: str) -> dict[str, Any
                 " write it again with this data set's classes"
             )
         total += confusion(prediction, truth, folder.num_classes)
-    return report(total, ["background", *folder.class_names], split, len(ids))
+    return total
 
 
 def score_curve(

@@ -36,10 +36,11 @@ class Augmentation:
 
 
 def longest_edge_size(width: int, height: int, target: int) -> tuple[int, int]:
-    """(width, height) with the longer side at `target`, the other rounded half to even."""
+    """(width, height) with the longer side at `target`, the other rounded half to even, at least
+    one pixel."""
     if width < height:
-        return round(width * target / height), target
-    return target, round(height * target / width)
+        return max(1, round(width * target / height)), target
+    return target, max(1, round(height * target / width))
 
 
 def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -34,4 +35,7 @@ def _loader_options(runtime: Runtime) -> dict[str, Any]:
         "num_workers": runtime.workers,
         "multiprocessing_context": context,
         "pin_memory": runtime.device.type == "cuda",
+        # A loader draws a seed when it starts, and a resumed training starts one more of them: with
+        # the global generator, its dropout would not be the undisturbed run's.
+        "generator": torch.Generator(),
     }

@@ -50,13 +50,14 @@ def train(
     learning rate. Returns the terms of every step. Raises HscError when a loss is not finite; the
     last checkpoint is from before.
     """
-    objective.to(runtime.device).train()
+    # Channels last is the faster layout for small convolutions, on CPUs and on GPUs.
+    objective.to(runtime.device, memory_format=torch.channels_last).train()
     start, history = _restore(objective, optimiser, resume)
     bar = tqdm(batches(start), desc=title, total=steps, initial=start, unit="step", mininterval=1.0)
     for step, batch in enumerate(bar, start=start):
         lr = rate(step)
         set_rate(optimiser, lr)
-        moved = {key: value.to(runtime.device, non_blocking=True) for key, value in batch.items()}
+        moved = {key: _move(value, runtime.device) for key, value in batch.items()}
         with runtime.autocast():
             terms = objective.losses(moved)
         values = _values(terms, title, step)
@@ -69,6 +70,11 @@ def train(
         if (step + 1) % checkpoint_every == 0 and step + 1 < steps:
             _keep(objective, optimiser, resume, step + 1, history)
     return history
+
+
+def _move(value: Tensor, device: torch.device) -> Tensor:
+    layout = torch.channels_last if value.ndim == 4 else torch.contiguous_format
+    return value.to(device, non_blocking=True, memory_format=layout)
 
 
 def _values(terms: dict[str, Tensor], title: str, step: int) -> dict[str, float]:

@@ -58,7 +58,6 @@ def warm_up(
     folder: VocFolder,
     network: NetworkParams,
     params: WarmupParams,
-    augmentation: Augmentation,
     runtime: Runtime,
     resume: ResumeFile,
     output: Path,
@@ -78,6 +77,7 @@ def warm_up(
         weight_decay=params.weight_decay,
     )
     optimiser = build_optimiser("adamw", groups, params.lr, momentum=0.0)
+    augmentation = Augmentation(**params.augmentation.model_dump())
     samples = CamSamples(folder, ids, augmentation, params.seed, with_saliency=False)
     steps = params.epochs * len(ids) // params.batch_size
     history = train(

@@ -6,6 +6,7 @@ values needed to build that network again, and its state_dict.
 
 import io
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from hsc.errors import HscError
 from hsc.files import atomic_file
 
 _FORMAT = 1
+
+# What torch raises for files that are cut off, changed or something else altogether.
+_DAMAGE = (
+    RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
+    pickle.UnpicklingError, zipfile.BadZipFile,
+)  # fmt: skip
 
 
 def save_whole(path: Path, value: dict[str, Any]) -> None:
@@ -32,11 +39,14 @@ def load_whole(path: Path) -> dict[str, Any]:
     values.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"damaged: {damaged}")
         value = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise HscError(f"{path}: no such file; run the stage that writes it") from None
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except _DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise HscError(f"{path}: no readable weights file ({reason}); write it again") from None
     if not isinstance(value, dict):
         raise HscError(f"{path}: holds a {type(value).__name__}, not a weights file")

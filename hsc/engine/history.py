@@ -1,0 +1,16 @@
+"""The loss terms of a training as a table for plots."""
+
+import csv
+from pathlib import Path
+
+from hsc.engine.training import History
+from hsc.files import atomic_file
+
+
+def write_history(path: Path, history: History) -> None:
+    """Write a CSV with a line a step: step, lr and every loss term, six significant digits."""
+    with atomic_file(path) as partial, partial.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(history[0])
+        for row in history:
+            writer.writerow([f"{value:.6g}" for value in row.values()])

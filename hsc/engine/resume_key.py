@@ -1,0 +1,30 @@
+"""What a resume state belongs to: a digest of everything that a training depends on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pydantic
+import torch
+
+from hsc.data.voc import VocFolder
+from hsc.files import digest_files, digest_json
+
+
+def training_key(
+    folder: VocFolder,
+    inputs: Sequence[Path],
+    settings: Sequence[pydantic.BaseModel],
+    with_saliency: bool,
+    seed: int = 0,
+) -> str:
+    """SHA-256 (hex) over parameters, input files, classes, tags and training pictures.
+
+    A resume state of another key is never used. Raises HscError for a file that cannot be read.
+    """
+    ids = folder.ids("train_aug")
+    files = [folder.root / "tags.csv", *inputs, *map(folder.image_path, ids)]
+    if with_saliency:
+        files += map(folder.saliency_path, ids)
+    values = [setting.model_dump(mode="json") for setting in settings]
+    names = list(folder.class_names)
+    return digest_json([seed, values, names, list(ids), digest_files(files), torch.__version__])

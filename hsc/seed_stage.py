@@ -1,0 +1,69 @@
+"""Seeds of a whole data set: the sweep, the choice of the threshold, the files.
+
+Letters: T thresholds.
+"""
+
+import csv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hsc.data.voc import VocFolder, write_mask
+from hsc.files import atomic_file
+from hsc.metrics import ThresholdCurve, report
+from hsc.scoring import choose_threshold, score_curve
+from hsc.seeds import threshold_seeds
+from hsc.store import CamReader
+
+SWEEP = np.arange(100) / 100
+"""The thresholds of the sweep: 0.00 to 0.99 (the papers stop at 0.59, too low for some maps)."""
+
+
+def score_seeds(
+    folder: VocFolder, cams: CamReader, threshold: float | str
+) -> tuple[dict[str, Any], ThresholdCurve]:
+    """Score `train` at the threshold used and at the sweep's best one.
+
+    The report has `threshold`, the scores at it, and `best_threshold` and `best_mIoU` of the
+    sweep, so that neither is mistaken for the other. Without masks a numeric threshold gives
+    empty scores. Raises HscError when `best` is asked for and there are no masks.
+    """
+    used = None if threshold == "best" else float(threshold)
+    thresholds = SWEEP if used is None else np.union1d(SWEEP, [used])
+    curve = score_curve(folder, cams, "train", thresholds)
+    used, best = choose_threshold(threshold, curve)
+    position = int(np.searchsorted(thresholds, used))
+    names = ["background", *folder.class_names]
+    images = len(folder.ids("train"))
+    scores = report(curve.confusions()[position], names, "train", images)
+    best_miou = round(100 * float(curve.best()[1]), 4)
+    return {
+        **scores,
+        "threshold": used,
+        "best_threshold": best,
+        "best_mIoU": best_miou,
+    }, curve
+
+
+def write_seeds(
+    cams: CamReader,
+    threshold: float,
+    folder: Path,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> None:
+    """Write the seeds of every picture in the CAM file as palette PNGs."""
+    for image_id in progress(cams.ids):
+        cam, classes = cams.read(image_id)
+        write_mask(folder / f"{image_id}.png", threshold_seeds(cam, classes, threshold))
+
+
+def write_curve(curve: ThresholdCurve, path: Path) -> None:
+    """Write `threshold,mIoU,precision,recall` in percent, a line a threshold."""
+    columns = (curve.thresholds, 100 * curve.miou(), *(100 * curve.precision_recall()).T)
+    with atomic_file(path) as partial, partial.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["threshold", "mIoU", "precision", "recall"])
+        for row in zip(*columns, strict=True):
+            writer.writerow([f"{value:.4f}" for value in row])

@@ -1,0 +1,36 @@
+"""Threshold the CAMs to seeds and score them on train over a sweep of thresholds."""
+
+from pathlib import Path
+
+from hsc import params as parameters
+from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.data.voc import VocFolder
+from hsc.files import atomic_folder, write_json
+from hsc.seed_stage import score_seeds, write_curve, write_seeds
+from hsc.store import CamReader
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--cams", "outputs/cams.h5", "The CAM file.")
+@path_option("--out", "outputs/seeds", "Folder of the seeds (palette PNGs).")
+@path_option("--metrics", "metrics/seeds.json", "Scores at the threshold used and at the best one.")
+@path_option("--plots", "plots/threshold_curve.csv", "mIoU over the thresholds (CSV).")
+def main(
+    params: Path, recipes: Path, data: Path, cams: Path, out: Path, metrics: Path, plots: Path
+) -> str:
+    """Make the seeds of train_aug and score those of train."""
+    run, _ = parameters.load(params, recipes)
+    folder = VocFolder(data / run.data)
+    with CamReader(cams) as reader:
+        scores, curve = score_seeds(folder, reader, run.seeds.threshold)
+        with atomic_folder(out) as partial:
+            write_seeds(reader, scores["threshold"], partial, progress("seeds"))
+    write_json(metrics, scores)
+    write_curve(curve, plots)
+    return f"{out}: mIoU {scores['mIoU']:.2f} % on train at threshold {scores['threshold']:.2f}"
+
+
+if __name__ == "__main__":
+    main()

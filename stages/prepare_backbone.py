@@ -1,0 +1,38 @@
+"""Make the backbone that every variant starts from: a classification warm-up on the tags."""
+
+from pathlib import Path
+
+from hsc import params as parameters
+from hsc.cli import RESUME_FOLDER, parameter_options, path_option, stage
+from hsc.data.voc import VocFolder
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import write_history
+from hsc.engine.resume_key import training_key
+from hsc.engine.runtime import detect_runtime
+from hsc.engine.warmup import warm_up
+from hsc.files import write_json
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--out", "outputs/backbone.pt", "The backbone's weights.")
+@path_option("--metrics", "metrics/backbone.json", "Tag accuracy on train_aug (JSON).")
+@path_option("--plots", "plots/backbone.csv", "The loss of every step (CSV).")
+def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plots: Path) -> str:
+    """Train the backbone to tell the tags of `train_aug`; no method, no mask."""
+    run, recipe = parameters.load(params, recipes)
+    folder = VocFolder(data / run.data)
+    key = training_key(folder, [], [recipe.network, recipe.prepare_backbone], with_saliency=False)
+    resume = ResumeFile(RESUME_FOLDER, "prepare_backbone", key)
+    accuracy, history = warm_up(
+        folder, recipe.network, recipe.prepare_backbone, detect_runtime(), resume, out
+    )
+    write_json(metrics, accuracy)
+    write_history(plots, history)
+    resume.clear()
+    return f"{out}: {accuracy['tags']:.2f} % of the tags right"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Refine the seeds with a dense CRF, picture by picture in several processes."""
+
+from pathlib import Path
+
+from hsc import params as parameters
+from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.crf_stage import refine_all
+from hsc.data.voc import VocFolder
+from hsc.files import atomic_folder
+from hsc.pool import process_count
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--cams", "outputs/cams.h5", "The CAM file.")
+@path_option("--seeds", "outputs/seeds", "Folder of the seeds.")
+@path_option("--out", "outputs/crf", "Folder of the refined labels (palette PNGs).")
+def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: Path) -> str:
+    """Refine the seeds of train_aug (`unary: labels`) or start from the CAMs (`unary: alpha`)."""
+    run, recipe = parameters.load(params, recipes)
+    folder = VocFolder(data / run.data)
+    with atomic_folder(out) as partial:
+        count = refine_all(
+            folder, cams, seeds, recipe.refine_crf, partial, process_count(), progress("CRF")
+        )
+    return f"{out}: {count} pictures"
+
+
+if __name__ == "__main__":
+    main()

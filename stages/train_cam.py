@@ -1,0 +1,38 @@
+"""Train the CAM network of `baseline` and `contrast` on pictures and tags (EPS: and saliency)."""
+
+from pathlib import Path
+
+from hsc import params as parameters
+from hsc.cli import RESUME_FOLDER, parameter_options, path_option, stage
+from hsc.data.voc import VocFolder
+from hsc.engine.cam_training import train_cam
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import write_history
+from hsc.engine.resume_key import training_key
+from hsc.engine.runtime import detect_runtime
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
+@path_option("--out", "outputs/cam.pt", "The CAM network's weights.")
+@path_option("--plots", "plots/train_cam.csv", "The loss terms of every step (CSV).")
+def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plots: Path) -> str:
+    """Train the CAM network; a killed run goes on from its last checkpoint."""
+    run, recipe = parameters.load(params, recipes)
+    schedule = getattr(recipe.train_cam, run.baseline)
+    folder = VocFolder(data / run.data)
+    with_saliency = run.baseline == "eps"
+    key = training_key(folder, [backbone], [run, recipe.network, schedule], with_saliency)
+    resume = ResumeFile(RESUME_FOLDER, "train_cam", key)
+    history = train_cam(
+        folder, backbone, run, recipe.network, schedule, detect_runtime(), resume, out
+    )
+    write_history(plots, history)
+    resume.clear()
+    return f"{out}: {run.baseline}, contrast {run.contrast}, loss {history[-1]['loss']:.4f}"
+
+
+if __name__ == "__main__":
+    main()

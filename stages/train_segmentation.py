@@ -1,0 +1,42 @@
+"""Train DeepLab on the pseudo labels of train_aug."""
+
+from pathlib import Path
+
+from hsc import params as parameters
+from hsc.cli import RESUME_FOLDER, parameter_options, path_option, stage
+from hsc.data.voc import VocFolder
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import write_history
+from hsc.engine.resume_key import training_key
+from hsc.engine.runtime import detect_runtime
+from hsc.engine.segmentation_training import train_segmentation
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--masks", "outputs/masks", "Folder of the pseudo labels.")
+@path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
+@path_option("--out", "outputs/segmentation.pt", "The segmentation network's weights.")
+@path_option("--plots", "plots/train_segmentation.csv", "The loss of every step (CSV).")
+def main(
+    params: Path, recipes: Path, data: Path, masks: Path, backbone: Path, out: Path, plots: Path
+) -> str:
+    """Train DeepLab; a killed run goes on from its last checkpoint."""
+    run, recipe = parameters.load(params, recipes)
+    schedule = recipe.train_segmentation
+    folder = VocFolder(data / run.data)
+    inputs = [backbone, *sorted(masks.glob("*.png"))]
+    settings = [recipe.network, schedule]
+    key = training_key(folder, inputs, settings, with_saliency=False, seed=run.seed)
+    resume = ResumeFile(RESUME_FOLDER, "train_segmentation", key)
+    history = train_segmentation(
+        folder, masks, backbone, run.seed, recipe.network, schedule, detect_runtime(), resume, out
+    )
+    write_history(plots, history)
+    resume.clear()
+    return f"{out}: loss {history[-1]['loss']:.4f}"
+
+
+if __name__ == "__main__":
+    main()

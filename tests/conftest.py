@@ -1,0 +1,186 @@
+"""Fixtures that several tests share: a tiny data set, a tiny network, and parameters that fit.
+
+Torch is imported inside the fixtures that need it, so that tests without it start at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hsc.data.shapes import ShapesConfig, generate
+from hsc.data.voc import VocFolder
+from hsc.params import (
+    AugmentationParams,
+    NetworkParams,
+    RunParams,
+    TrainCamParams,
+    TrainSegmentationParams,
+)
+
+CROP = 32
+
+
+@pytest.fixture(scope="session")
+def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 12 training and 3 val pictures of 36 pixels. Tests must not change it."""
+    root = tmp_path_factory.mktemp("tiny") / "data"
+    root.mkdir()
+    generate(root, ShapesConfig(size=36, train=12, val=3, scored_train=8))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny_root: Path) -> VocFolder:
+    """The same, opened."""
+    return VocFolder(tiny_root)
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> NetworkParams:
+    """A network of a few hundred weights."""
+    return NetworkParams(
+        backbone="small",
+        widths=(4, 4, 8, 8),
+        output_stride=4,
+        pcm_low=3,
+        pcm_mid=3,
+        pcm_out=4,
+        projector_class=6,
+        projector_pixel=5,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_augmentation() -> AugmentationParams:
+    """Every random draw is in use."""
+    return AugmentationParams(
+        crop_size=CROP,
+        resize_longest=(30, 40),
+        flip=0.5,
+        brightness=0.2,
+        contrast=0.1,
+        saturation=0.1,
+        hue=0.05,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run() -> Callable[..., RunParams]:
+    """Make RunParams: `tiny_run(baseline="eps", equivariance="auto", crf="none", ...)`.
+
+    Words that are no field of RunParams go to `hsc` (with its names) or, for `equivariance`, to
+    `eps`.
+    """
+
+    def make(**changes: Any) -> RunParams:
+        values: dict[str, Any] = {
+            "seed": 0,
+            "data": "shapes",
+            "baseline": "seam",
+            "contrast": "hsc",
+            "eps": {"tau": 0.4, "mix": 0.5, "equivariance": "auto"},
+            "hsc": {
+                "gamma": 0.1,
+                "temperature": 0.1,
+                "momentum": 0.9,
+                "roi": True,
+                "class": True,
+                "pixel": True,
+                "cross_supervision": True,
+                "momentum_prototypes": True,
+                "crf": "all",
+                "k_class": 4,
+                "k_pixel": 6,
+                "background_score": 0.1,
+                "crf_size": None,
+                "crf_iterations": 2,
+            },
+            "seeds": {"threshold": "best"},
+            "psa": {"enabled": False},
+        }
+        for key, value in changes.items():
+            if key in values:
+                values[key] = value
+            elif key == "equivariance":
+                values["eps"][key] = value
+            else:
+                values["hsc"][key] = value
+        return RunParams.model_validate(values)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
+    """12 steps with a checkpoint after every third."""
+    return TrainCamParams(
+        steps=12,
+        batch_size=4,
+        optimiser="adamw",
+        lr=1e-3,
+        lr_bias=2.0,
+        lr_new=5.0,
+        lr_projector=3.0,
+        weight_decay=1e-2,
+        momentum=0.0,
+        power=0.9,
+        checkpoint_every=3,
+        view2_size=20,
+        augmentation=tiny_augmentation,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_segmentation_params(tiny_augmentation: AugmentationParams) -> TrainSegmentationParams:
+    """8 steps with a checkpoint after every third, and much dropout."""
+    return TrainSegmentationParams(
+        steps=8,
+        batch_size=4,
+        optimiser="sgd",
+        lr=1e-2,
+        lr_bias=2.0,
+        lr_new=5.0,
+        weight_decay=1e-4,
+        momentum=0.9,
+        power=0.9,
+        checkpoint_every=3,
+        augmentation=tiny_augmentation,
+        aspp_width=8,
+        aspp_rates=(1, 2),
+        dropout=0.5,
+    )
+
+
+@pytest.fixture(scope="session")
+def cpu() -> Any:
+    """The runtime: the CPU in fp32, no loader processes, one thread.
+
+    More threads are slower on networks as small as these, and their number may change the last
+    bits, which the tests compare between processes.
+    """
+    import torch
+
+    from hsc.engine.runtime import Runtime
+
+    torch.set_num_threads(1)
+    return Runtime(torch.device("cpu"), bf16=False, workers=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(
+    tmp_path_factory: pytest.TempPathFactory, tiny_network: NetworkParams, cpu: Any
+) -> Path:
+    """A weights file as `prepare_backbone` writes it, of random weights."""
+    import torch
+
+    from hsc.nets.backbones import build_backbone
+    from hsc.nets.weights import save_weights
+
+    torch.manual_seed(7)
+    backbone = build_backbone("small", tiny_network.widths, 4, frozen_norm=False)
+    path = tmp_path_factory.mktemp("backbone") / "backbone.pt"
+    spec = {"backbone": "small", "widths": list(tiny_network.widths)}
+    save_weights(path, "backbone", spec, backbone.state_dict())
+    return path

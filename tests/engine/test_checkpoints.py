@@ -1,0 +1,235 @@
+"""The resume file: whose it is, and what happens to a damaged one."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hsc.data.voc import VocFolder
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.resume_key import training_key
+from hsc.errors import HscError
+from hsc.params import NetworkParams, RunParams, TrainCamParams
+
+STATE = {
+    "step": 3,
+    "objective": {"weight": torch.arange(600.0)},
+    "history": [{"step": 0, "loss": 0.5}],
+}
+
+
+@pytest.fixture
+def resume(tmp_path: Path) -> ResumeFile:
+    return ResumeFile(tmp_path / "resume", "train_cam", "a" * 64)
+
+
+def test_nothing_is_loaded_where_there_is_nothing(resume: ResumeFile) -> None:
+    assert resume.load() is None
+    resume.clear()
+
+
+def test_state_comes_back(resume: ResumeFile) -> None:
+    resume.save(STATE)
+    found = resume.load()
+    assert found["step"] == 3
+    assert found["history"] == STATE["history"]
+    assert torch.equal(found["objective"]["weight"], STATE["objective"]["weight"])
+    resume.save({**STATE, "step": 6})
+    assert resume.load()["step"] == 6
+    assert [path.name for path in resume.path.parent.iterdir()] == [resume.path.name]
+
+
+def test_state_goes_on_success(resume: ResumeFile) -> None:
+    resume.save(STATE)
+    resume.clear()
+    assert resume.load() is None
+    assert not list(resume.path.parent.iterdir())
+
+
+@pytest.mark.parametrize(("stage", "key"), [("train_cam", "b" * 64), ("other", "a" * 64)])
+def test_state_of_another_key_or_stage_is_not_used(
+    resume: ResumeFile, stage: str, key: str
+) -> None:
+    resume.save(STATE)
+    other = ResumeFile(resume.path.parent, stage, key)
+    assert other.load() is None
+    other.clear()
+    assert resume.load() is not None
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def cut_the_end(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def flip_bits_of_a_tensor(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    middle = data.index(torch.arange(600.0).numpy().tobytes()) + 1000
+    data[middle] ^= 0xFF
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        cut,
+        cut_the_end,
+        flip_bits_of_a_tensor,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"\0" * 2000),
+        lambda path: path.write_text("no weights, but text\n"),
+        lambda path: torch.save([1, 2], path),
+        lambda path: torch.save({"step": Path("a")}, path),
+    ],
+    ids=["half", "last byte", "bits", "empty", "zeros", "text", "list", "object"],
+)
+def test_damaged_state_is_an_error_that_names_it(
+    resume: ResumeFile, damage: Callable[[Path], Any]
+) -> None:
+    resume.save(STATE)
+    damage(resume.path)
+    with pytest.raises(HscError) as error:
+        resume.load()
+    assert str(error.value).startswith(f"{resume.path}: ")
+    assert str(error.value).endswith("Delete it to start this training again.")
+    assert resume.path.exists(), "it is for the user to delete"
+
+
+def test_failed_save_leaves_the_state_before(
+    resume: ResumeFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resume.save(STATE)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        resume.save({**STATE, "step": 6})
+    assert resume.load()["step"] == 3
+    assert [path.name for path in resume.path.parent.iterdir()] == [resume.path.name]
+
+
+def test_half_written_state_is_not_read(resume: ResumeFile) -> None:
+    """What a killed process leaves."""
+    resume.save(STATE)
+    partial = resume.path.with_name(resume.path.name + ".partial")
+    partial.write_bytes(b"half")
+    assert resume.load()["step"] == 3
+    resume.save({**STATE, "step": 6})
+    assert resume.load()["step"] == 6
+    assert not partial.exists()
+
+
+# The key
+
+
+class Keys:
+    """The key of a training on a copy of the data set, which a test changes."""
+
+    def __init__(
+        self, root: Path, backbone: Path, settings: list[Any], with_saliency: bool = False
+    ) -> None:
+        self.root, self.backbone, self.settings = root, backbone, settings
+        self.with_saliency, self.seed = with_saliency, 0
+
+    def __call__(self) -> str:
+        return training_key(
+            VocFolder(self.root), [self.backbone], self.settings, self.with_saliency, self.seed
+        )
+
+    def replace(self, name: str) -> None:
+        path = self.root / name
+        path.write_bytes(path.read_bytes() + b"\n")
+
+
+@pytest.fixture
+def keys(
+    tmp_path: Path,
+    tiny_root: Path,
+    tiny_run: Callable[..., RunParams],
+    tiny_network: NetworkParams,
+    tiny_cam_params: TrainCamParams,
+) -> Keys:
+    root, backbone = tmp_path / "data", tmp_path / "backbone.pt"
+    shutil.copytree(tiny_root, root)
+    backbone.write_bytes(b"weights")
+    return Keys(root, backbone, [tiny_run(), tiny_network, tiny_cam_params])
+
+
+def first_picture(keys: Keys) -> str:
+    return VocFolder(keys.root).ids("train_aug")[0]
+
+
+def rotate_classes(keys: Keys) -> None:
+    path = keys.root / "classes.txt"
+    first, *others = path.read_text().splitlines()
+    path.write_text("".join(f"{name}\n" for name in [*others, first]))
+
+
+def shorten_split(keys: Keys) -> None:
+    path = keys.root / "ImageSets" / "Segmentation" / "train_aug.txt"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+
+
+def other_parameter(keys: Keys) -> None:
+    keys.settings[2] = keys.settings[2].model_copy(update={"lr": 0.5})
+
+
+def other_contrast(keys: Keys) -> None:
+    hsc = keys.settings[0].hsc.model_copy(update={"pixel": False})
+    keys.settings[0] = keys.settings[0].model_copy(update={"hsc": hsc})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda keys: keys.replace(f"JPEGImages/{first_picture(keys)}.jpg"),
+        lambda keys: keys.replace("tags.csv"),
+        lambda keys: keys.backbone.write_bytes(b"others"),
+        lambda keys: setattr(keys, "seed", 1),
+        rotate_classes,
+        shorten_split,
+        other_parameter,
+        other_contrast,
+    ],
+    ids=["picture", "tags", "backbone", "seed", "classes", "split", "parameter", "contrast"],
+)
+def test_key_follows_everything_that_is_trained_on(
+    keys: Keys, change: Callable[[Keys], None]
+) -> None:
+    before = keys()
+    assert keys() == before
+    change(keys)
+    assert keys() != before
+
+
+def test_key_ignores_masks_and_val(keys: Keys) -> None:
+    before = keys()
+    shutil.rmtree(keys.root / "SegmentationClass")
+    keys.replace(f"JPEGImages/{VocFolder(keys.root).ids('val')[0]}.jpg")
+    assert keys() == before
+
+
+def test_key_follows_the_saliency_where_it_is_used(keys: Keys) -> None:
+    saliency = f"Saliency/{first_picture(keys)}.png"
+    without = keys()
+    keys.with_saliency = True
+    before = keys()
+    keys.replace(saliency)
+    assert keys() != before
+    keys.with_saliency = False
+    assert keys() == without
+
+
+def test_key_of_a_missing_file_is_an_error(keys: Keys) -> None:
+    keys.backbone.unlink()
+    with pytest.raises(HscError, match="backbone.pt: cannot be read"):
+        keys()

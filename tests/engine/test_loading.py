@@ -1,0 +1,128 @@
+"""The loaders: the order of the batches is a function of seed and step, and of nothing else."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hsc.data.samples import CamSamples
+from hsc.data.transforms import Augmentation
+from hsc.data.voc import VocFolder
+from hsc.engine.loading import in_order, step_batches
+from hsc.engine.runtime import detect_runtime
+from hsc.errors import HscError
+from hsc.params import AugmentationParams
+
+Batch = dict[str, Tensor]
+
+
+class Numbers(Dataset[Batch]):
+    """Item g, index -> both numbers."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, position: tuple[int, int]) -> Batch:
+        return {"g": torch.tensor(position[0]), "index": torch.tensor(position[1])}
+
+
+class Squares(Dataset[int]):
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        return index**2
+
+
+def indices(seed: int, runtime: Any, start: int = 0, steps: int = 8) -> list[list[int]]:
+    batches = step_batches(Numbers(), seed, 3, steps, runtime)(start)
+    return [batch["index"].tolist() for batch in batches]
+
+
+def assert_same(first: list[Batch], second: list[Batch]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_order_is_a_function_of_the_seed(cpu: Any) -> None:
+    assert indices(0, cpu) == indices(0, cpu)
+    assert indices(0, cpu) != indices(1, cpu)
+
+
+@pytest.mark.parametrize("start", range(9))
+def test_tail_is_what_an_undisturbed_run_reads(start: int, cpu: Any) -> None:
+    assert indices(0, cpu, start) == indices(0, cpu)[start:]
+
+
+def test_every_sample_comes_once_an_epoch_in_changing_order(cpu: Any) -> None:
+    flat = sum(indices(0, cpu, steps=10), [])  # 30 draws from 10 samples
+    epochs = [flat[i : i + 10] for i in (0, 10, 20)]
+    assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_samples_are_told_their_number_in_the_training(cpu: Any) -> None:
+    batches = step_batches(Numbers(), 0, 3, 8, cpu)(5)
+    assert [batch["g"].tolist() for batch in batches][0] == [15, 16, 17]
+
+
+def test_length_of_the_run_does_not_change_the_order(cpu: Any) -> None:
+    assert indices(0, cpu, steps=4) == indices(0, cpu, steps=8)[:4]
+
+
+def test_random_state_of_the_process_is_left_alone(cpu: Any) -> None:
+    """A resumed run opens a loader more than an undisturbed one: dropout must not notice."""
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    first = indices(0, cpu)
+    list(in_order(Squares(), cpu))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(5)
+    assert indices(0, cpu) == first
+
+
+def test_in_order_gives_items_one_by_one(cpu: Any) -> None:
+    assert list(in_order(Squares(), cpu)) == [0, 1, 4, 9]
+
+
+@pytest.fixture(scope="module")
+def samples(tiny_folder: VocFolder, tiny_augmentation: AugmentationParams) -> CamSamples:
+    how = Augmentation(**tiny_augmentation.model_dump())
+    return CamSamples(tiny_folder, tiny_folder.ids("train_aug"), how, 0, with_saliency=True)
+
+
+def test_batches_are_stacked_crops(samples: CamSamples, cpu: Any) -> None:
+    batch = next(iter(step_batches(samples, 0, 4, 3, cpu)(0)))
+    assert batch["image"].shape == (4, 3, 32, 32)
+    assert batch["tags"].shape == (4, 8)
+    assert batch["saliency"].shape == (4, 1, 32, 32)
+    assert batch["saliency"].min() >= 0
+    assert batch["saliency"].max() <= 1
+
+
+def test_crops_of_a_resumed_run_are_those_of_an_undisturbed_one(
+    samples: CamSamples, cpu: Any
+) -> None:
+    whole = list(step_batches(samples, 0, 4, 7, cpu)(0))
+    assert_same(list(step_batches(samples, 0, 4, 7, cpu)(4)), whole[4:])
+    assert not torch.equal(whole[0]["image"], whole[3]["image"]), "a new epoch, new crops"
+
+
+def test_number_of_workers_does_not_matter(samples: CamSamples, cpu: Any) -> None:
+    found = []
+    for workers in ("0", "1", "2"):
+        runtime = detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": workers})
+        assert runtime.workers == int(workers)
+        found.append(list(step_batches(samples, 0, 4, 5, runtime)(1)))
+    assert_same(found[0], found[1])
+    assert_same(found[0], found[2])
+
+
+@pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
+def test_workers_that_are_no_number_are_an_error(text: str) -> None:
+    with pytest.raises(HscError, match="HSC_WORKERS: .* is no number of processes"):
+        detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": text})

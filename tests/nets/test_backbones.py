@@ -1,0 +1,105 @@
+"""Backbones: sizes, frozen norms, names."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from hsc.nets.backbones import SmallResNet, TagClassifier, backbone_names, build_backbone
+
+WIDTHS = (4, 6, 8, 10)
+
+
+def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("stride", [4, 8])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (33, 17), (31, 40), (1, 9)])
+def test_sizes_are_the_pictures_over_the_stride_rounded_up(
+    stride: int, height: int, width: int
+) -> None:
+    backbone = SmallResNet(WIDTHS, stride).eval()
+    low, mid, final = backbone(torch.randn(2, 3, height, width))
+    cells = (math.ceil(height / stride), math.ceil(width / stride))
+    assert final.shape == (2, 10, *cells)
+    assert low.shape[1] == backbone.low_channels == 4
+    assert mid.shape[1] == backbone.mid_channels == 6
+    assert backbone.channels == 10
+    assert final.min() >= 0
+
+
+def test_both_strides_have_the_same_weights() -> None:
+    # The warm-up trains at a coarser stride than the CAM network, on the same weights.
+    coarse, fine = SmallResNet(WIDTHS, 8), SmallResNet(WIDTHS, 4)
+    fine.load_state_dict(coarse.state_dict())
+    assert {k: v.shape for k, v in coarse.state_dict().items()} == {
+        k: v.shape for k, v in fine.state_dict().items()
+    }
+
+
+def test_frozen_norm_keeps_its_statistics_in_training() -> None:
+    backbone = SmallResNet(WIDTHS, frozen_norm=True).train()
+    before = {k: v.clone() for k, v in backbone.state_dict().items()}
+    image = torch.randn(2, 3, 16, 16)
+    training = backbone(image).final
+    assert all(torch.equal(before[k], v) for k, v in backbone.state_dict().items())
+    assert backbone.training
+    assert not any(norm.training for norm in norms(backbone))
+    assert torch.equal(training, backbone.eval()(image).final)
+
+
+def test_frozen_norm_survives_the_parent_s_train() -> None:
+    parent = nn.ModuleDict({"backbone": SmallResNet(WIDTHS, frozen_norm=True), "own": nn.Dropout()})
+    parent.eval().train()
+    assert parent["own"].training
+    assert not any(norm.training for norm in norms(parent["backbone"]))
+
+
+def test_without_frozen_norm_the_statistics_move() -> None:
+    backbone = SmallResNet(WIDTHS).train()
+    assert all(norm.training for norm in norms(backbone))
+    backbone(torch.randn(2, 3, 16, 16))
+    assert all(norm.num_batches_tracked == 1 for norm in norms(backbone))
+    assert not any(norm.training for norm in norms(backbone.eval()))
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    backbone = SmallResNet(WIDTHS, frozen_norm=True).train()
+    backbone(torch.randn(2, 3, 16, 16)).final.sum().backward()
+    missing = [name for name, p in backbone.named_parameters() if p.grad is None]
+    assert missing == []
+
+
+def test_mirrored_pictures_give_mirrored_sizes_and_the_seed_decides_the_weights() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        torch.manual_seed(seed)
+        return SmallResNet(WIDTHS).stem.weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+def test_build_by_name() -> None:
+    assert "small" in backbone_names()
+    backbone = build_backbone("small", WIDTHS, 8, frozen_norm=True)
+    assert isinstance(backbone, SmallResNet)
+    assert backbone.frozen_norm
+    with pytest.raises(ValueError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"):
+        build_backbone("vgg", WIDTHS, 4, frozen_norm=False)
+
+
+@pytest.mark.parametrize("stride", [2, 16])
+def test_other_strides_are_refused(stride: int) -> None:
+    with pytest.raises(ValueError, match=f"output_stride must be 4 or 8, got {stride}"):
+        SmallResNet(WIDTHS, stride)
+
+
+def test_tag_classifier_is_the_global_average_of_its_maps() -> None:
+    classifier = TagClassifier(SmallResNet(WIDTHS), num_classes=3).eval()
+    image = torch.randn(2, 3, 16, 24)
+    logits = classifier(image)
+    assert logits.shape == (2, 3)
+    maps = classifier.head(classifier.backbone(image).final)
+    assert torch.allclose(logits, maps.mean(dim=(2, 3)), atol=1e-6)

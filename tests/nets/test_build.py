@@ -1,0 +1,141 @@
+"""Networks from specifications, and back from weights files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hsc.errors import HscError
+from hsc.nets.backbones import SmallResNet
+from hsc.nets.build import (
+    cam_network,
+    check_classes,
+    deeplab_network,
+    load_backbone,
+    load_cam_network,
+    load_deeplab,
+)
+from hsc.nets.weights import save_weights
+
+CAM = {
+    "backbone": "small",
+    "widths": [4, 6, 8, 10],
+    "output_stride": 4,
+    "class_names": ["cat", "dog", "owl"],
+    "pcm": [3, 5, 7],
+    "projectors": [9, 6],
+}
+DEEPLAB = {
+    "backbone": "small",
+    "widths": [4, 6, 8, 10],
+    "output_stride": 8,
+    "class_names": ["cat", "dog"],
+    "aspp_width": 5,
+    "aspp_rates": [1, 2],
+    "dropout": 0.25,
+}
+
+
+def test_a_cam_network_is_what_its_specification_says() -> None:
+    network = cam_network(CAM)
+    cam, refined, features = network(torch.randn(1, 3, 16, 16))
+    assert cam.shape == refined.shape == (1, 4, 4, 4)
+    assert network.backbone.frozen_norm
+    assert network.projector_class(features).shape == (1, 9, 4, 4)
+    assert network.projector_pixel(features).shape == (1, 6, 4, 4)
+    assert len(network.projector_class.layers) == 4  # two blocks
+    assert len(network.projector_pixel.layers) == 2
+    bare = cam_network(CAM | {"pcm": None, "projectors": None})
+    assert bare.pcm is bare.projector_class is bare.projector_pixel is None
+
+
+def test_a_deeplab_is_what_its_specification_says() -> None:
+    network = deeplab_network(DEEPLAB)
+    assert network.eval()(torch.randn(1, 3, 16, 24)).shape == (1, 3, 16, 24)
+    assert not network.backbone.frozen_norm
+    assert len(network.aspp.branches) == 2
+    assert network.dropout.p == 0.25
+
+
+@pytest.mark.parametrize("build", [cam_network, deeplab_network])
+def test_unknown_backbones_are_the_user_s_problem(build: Any) -> None:
+    with pytest.raises(HscError, match=r"network\.backbone: 'vgg' is unknown"):
+        build(CAM | DEEPLAB | {"backbone": "vgg"})
+
+
+def test_a_cam_network_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "cam.pt"
+    network = cam_network(CAM)
+    save_weights(path, "cam", CAM, network.state_dict())
+    loaded, spec = load_cam_network(path)
+    assert spec == CAM
+    assert json.dumps(spec)  # plain values only
+    assert not loaded.training
+    image = torch.randn(1, 3, 16, 16)
+    for one, other in zip(network.eval()(image), loaded(image), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_deeplab_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "segmentation.pt"
+    network = deeplab_network(DEEPLAB)
+    save_weights(path, "deeplab", DEEPLAB, network.state_dict())
+    loaded, spec = load_deeplab(path)
+    assert spec == DEEPLAB
+    assert not loaded.training
+    image = torch.randn(1, 3, 16, 16)
+    assert torch.equal(network.eval()(image), loaded(image))
+
+
+def test_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cam.pt"
+    save_weights(path, "cam", CAM, cam_network(CAM).state_dict())
+    with pytest.raises(HscError, match=r"cam\.pt: expected deeplab weights"):
+        load_deeplab(path)
+    with pytest.raises(HscError, match=r"cam\.pt: expected backbone weights"):
+        load_backbone(SmallResNet(CAM["widths"]), path, CAM)
+
+
+def test_weights_that_do_not_fit_their_specification_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cam.pt"
+    save_weights(path, "cam", CAM | {"pcm": None}, cam_network(CAM).state_dict())
+    with pytest.raises(HscError, match=r"cam\.pt: weights of another network: unexpected pcm\."):
+        load_cam_network(path)
+
+
+def backbone_file(path: Path, widths: list[int]) -> SmallResNet:
+    backbone = SmallResNet(widths, output_stride=8)
+    save_weights(path, "backbone", {"backbone": "small", "widths": widths}, backbone.state_dict())
+    return backbone
+
+
+def test_a_backbone_fits_at_another_stride(tmp_path: Path) -> None:
+    path = tmp_path / "backbone.pt"
+    written = backbone_file(path, CAM["widths"])
+    network = cam_network(CAM)
+    load_backbone(network.backbone, path, CAM)
+    for key, value in written.state_dict().items():
+        assert torch.equal(network.backbone.state_dict()[key], value)
+
+
+def test_a_backbone_of_other_widths_or_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "backbone.pt"
+    backbone_file(path, [4, 6, 8, 12])
+    network = cam_network(CAM)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    with pytest.raises(HscError) as caught:
+        load_backbone(network.backbone, path, CAM)
+    for part in (str(path), "widths", "[4, 6, 8, 12]", "[4, 6, 8, 10]", "prepare_backbone"):
+        assert part in str(caught.value)
+    with pytest.raises(HscError, match="its backbone is small, the recipe's is big"):
+        load_backbone(network.backbone, path, CAM | {"backbone": "big"})
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+
+
+def test_classes_must_be_the_data_set_s() -> None:
+    check_classes(Path("cam.pt"), CAM, ("cat", "dog", "owl"))
+    for other in (("cat", "dog"), ("cat", "owl", "dog")):
+        with pytest.raises(HscError, match=r"cam\.pt: trained for the classes cat, dog, owl, the"):
+            check_classes(Path("cam.pt"), CAM, other)

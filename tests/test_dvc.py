@@ -1,0 +1,81 @@
+"""dvc.yaml against the code: what each stage depends on, writes and runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.import_closure import ROOT, import_closure
+
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
+
+
+def script_of(stage: dict) -> Path:
+    module = stage["cmd"].split()[2]
+    return ROOT / (module.replace(".", "/") + ".py")
+
+
+def code_deps(stage: dict) -> list[str]:
+    return sorted(d for d in stage["deps"] if d.endswith(".py"))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_deps_are_the_import_closure(name: str) -> None:
+    stage = STAGES[name]
+    assert code_deps(stage) == import_closure(script_of(stage))
+
+
+def test_every_script_is_a_stage() -> None:
+    assert {script_of(stage) for stage in STAGES.values()} == set((ROOT / "stages").glob("*.py"))
+
+
+def test_training_stages_do_not_depend_on_scores() -> None:
+    for name in ("prepare_backbone", "train_cam", "train_segmentation"):
+        assert not [d for d in STAGES[name]["deps"] if d.startswith("metrics/")]
+
+
+def test_no_output_path_contains_the_variant() -> None:
+    for stage in STAGES.values():
+        for output in [*stage.get("outs", []), *stage.get("metrics", [])]:
+            path = output if isinstance(output, str) else next(iter(output))
+            assert "baseline" not in path
+            assert "contrast" not in path
+
+
+def test_only_cheap_stages_give_up_the_run_cache() -> None:
+    uncached = {
+        name
+        for name, stage in STAGES.items()
+        for output in stage.get("metrics", [])
+        if isinstance(output, dict) and not next(iter(output.values())).get("cache", True)
+    }
+    assert uncached == {"make_seeds", "evaluate"}
+
+
+def test_data_are_stored_once() -> None:
+    config = (ROOT / ".dvc" / "config").read_text()
+    assert 'type = "reflink,hardlink,symlink,copy"' in config
+
+
+def test_imports_within_the_package_flow_one_way() -> None:
+    order = ["data", "nets", "losses", "methods", "engine"]
+    for rank, package in enumerate(order):
+        for path in (ROOT / "hsc" / package).glob("*.py"):
+            text = path.read_text()
+            for later in order[rank + 1 :]:
+                assert f"from hsc.{later}" not in text, f"{path.name} imports hsc.{later}"
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.stem)
+def test_help_of_every_stage(script: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"stages.{script.stem}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--params" in done.stdout
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.stem)
+def test_a_stage_is_short(script: Path) -> None:
+    assert len(script.read_text().splitlines()) <= 70

@@ -1,0 +1,280 @@
+"""Parameters: what is committed loads; every mistake is named by file and key."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import pytest
+import yaml
+
+from hsc import params as parameters
+from hsc.data.shapes_config import ShapesConfig
+from hsc.errors import HscError
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+class House:
+    """A copy of params.yaml and one recipe to make mistakes in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.params, self.recipes = folder / "params.yaml", folder / "recipes"
+        self.recipe = self.recipes / "shapes.yaml"
+        self.recipes.mkdir()
+        self.write(self.params, read(REPOSITORY / "params.yaml") | {"data": "shapes"})
+        self.write(self.recipe, read(REPOSITORY / "recipes" / "shapes.yaml"))
+
+    @staticmethod
+    def write(path: Path, values: Any) -> None:
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+
+    def edit(self, path: Path, key: str, value: Any) -> None:
+        """Set a dotted key, which need not exist yet."""
+        values = inner = read(path)
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner[parent]
+        inner[last] = value
+        self.write(path, values)
+
+    def remove(self, path: Path, key: str) -> None:
+        values = inner = read(path)
+        *parents, last = key.split(".")
+        for parent in parents:
+            inner = inner[parent]
+        del inner[last]
+        self.write(path, values)
+
+    def load(self) -> tuple[parameters.RunParams, parameters.Recipe]:
+        return parameters.load(self.params, self.recipes)
+
+    def message(self) -> str:
+        with pytest.raises(HscError) as caught:
+            self.load()
+        return str(caught.value)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_committed_parameters_load() -> None:
+    run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    assert run.data in {path.stem for path in RECIPES}
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads(recipe: Path, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    House.write(params, read(REPOSITORY / "params.yaml") | {"data": recipe.stem})
+    _, loaded = parameters.load(params, REPOSITORY / "recipes")
+    for name in ("cam", "seam", "eps"):
+        assert getattr(loaded.train_cam, name).steps > 0
+        assert getattr(loaded.infer_cams, name).scales
+
+
+def test_no_key_stands_in_both_files() -> None:
+    run = set(read(REPOSITORY / "params.yaml"))
+    for recipe in RECIPES:
+        assert not run & set(read(recipe))
+
+
+def test_the_shapes_section_is_its_configuration() -> None:
+    section = read(REPOSITORY / "recipes" / "shapes.yaml")["prepare_data"]
+    config = parameters.parse_section(Path("shapes.yaml: prepare_data"), section, ShapesConfig)
+    assert config == ShapesConfig(**section)
+
+
+def test_values_arrive_typed_and_frozen(house: House) -> None:
+    house.edit(house.params, "hsc.class", False)
+    house.edit(house.params, "seeds.threshold", 0.26)
+    run, recipe = house.load()
+    assert run.hsc.class_level is False
+    assert run.seeds.threshold == 0.26
+    assert isinstance(recipe.network.widths, tuple)
+    with pytest.raises(pydantic.ValidationError):
+        run.seed = 3
+    with pytest.raises(pydantic.ValidationError):
+        recipe.network.pcm_low = 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("gama", 0.1),  # unknown
+        ("hsc.gama", 0.1),
+        ("seed", -1),
+        ("seed", "many"),
+        ("data", "../secret"),
+        ("baseline", "sean"),
+        ("contrast", "ppk"),
+        ("eps.tau", 1.5),
+        ("eps.equivariance", "sometimes"),
+        ("hsc.gamma", -0.1),
+        ("hsc.gamma", float("nan")),
+        ("hsc.gamma", float("inf")),
+        ("hsc.temperature", 0),
+        ("hsc.roi", "perhaps"),
+        ("hsc.crf", "some"),
+        ("hsc.k_class", 0),
+        ("hsc.k_class", 1.5),
+        ("seeds.threshold", "worst"),
+        ("seeds.threshold", 1.01),
+        ("psa.enabled", True),  # not built
+        ("hsc", None),
+    ],
+)
+def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) -> None:
+    house.edit(house.params, key, value)
+    message = house.message()
+    assert f"{house.params}: {key}" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schedule", {}),
+        ("train_cam.seam.learning_rate", 0.1),
+        ("train_cam.seam.steps", 0),
+        ("train_cam.eps.lr", 0),
+        ("train_cam.cam.momentum", 1),
+        ("train_cam.cam.optimiser", "lion"),
+        ("train_cam.cam.augmentation.hue", 0.6),
+        ("train_cam.cam.augmentation.flip", 2),
+        ("network.widths", [1, 2, 3]),
+        ("network.output_stride", 16),
+        ("infer_cams.cam.scales", []),
+        ("infer_cams.cam.maps", "fine"),
+        ("refine_crf.label_confidence", 1),
+        ("train_segmentation.dropout", 1.0),
+        ("train_segmentation.aspp_rates", []),
+    ],
+)
+def test_wrong_values_in_a_recipe_are_named(house: House, key: str, value: Any) -> None:
+    house.edit(house.recipe, key, value)
+    message = house.message()
+    assert f"{house.recipe}: {key}" in message
+
+
+def test_a_missing_key_is_named(house: House) -> None:
+    house.remove(house.params, "hsc.k_pixel")
+    assert f"{house.params}: hsc.k_pixel" in house.message()
+    house.edit(house.params, "hsc.k_pixel", 32)
+    house.remove(house.recipe, "train_cam.eps.lr_new")
+    assert f"{house.recipe}: train_cam.eps.lr_new" in house.message()
+
+
+def test_every_mistake_of_a_file_is_named_with_its_value(house: House) -> None:
+    house.edit(house.params, "eps.tau", 2)
+    house.edit(house.params, "hsc.crf", "some")
+    lines = house.message().splitlines()
+    assert len(lines) == 2
+    assert "eps.tau" in lines[0]
+    assert "(got 2)" in lines[0]
+    assert "hsc.crf" in lines[1]
+    assert "(got 'some')" in lines[1]
+
+
+def test_long_values_are_shortened(house: House) -> None:
+    house.edit(house.params, "baseline", "x" * 500)
+    assert len(house.message()) < 300 + len(str(house.params))
+
+
+def test_hsc_without_a_level_is_a_wrong_combination(house: House) -> None:
+    house.edit(house.params, "contrast", "hsc")
+    for level in ("roi", "class", "pixel"):
+        house.load()
+        house.edit(house.params, f"hsc.{level}", False)
+    message = house.message()
+    for part in (str(house.params), "hsc.roi", "hsc.class", "hsc.pixel", "contrast: none"):
+        assert part in message
+    house.edit(house.params, "contrast", "none")
+    house.load()
+
+
+def test_resize_range_must_ascend(house: House) -> None:
+    house.edit(house.recipe, "train_cam.seam.augmentation.resize_longest", [96, 62])
+    message = house.message()
+    assert f"{house.recipe}: train_cam.seam.augmentation" in message
+    assert "resize_longest" in message
+
+
+def test_a_data_set_without_recipe_lists_those_there_are(house: House) -> None:
+    house.edit(house.params, "data", "pascal")
+    message = house.message()
+    assert f"{house.params}: data: 'pascal'" in message
+    assert str(house.recipes / "pascal.yaml") in message
+    assert "there are: shapes" in message
+    house.recipe.unlink()
+    assert "there are: none" in house.message()
+
+
+@pytest.mark.parametrize(
+    ("content", "pattern"),
+    [
+        (b"seed: [1, 2\n", "not valid YAML"),
+        (b"\tseed: 1\n", "not valid YAML"),
+        (b"seed: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        (b"seed: 0 # caf\xe9\n", "UTF-8"),
+        (b"", r"\(file\)"),
+        (b"just words\n", r"\(file\)"),
+    ],
+)
+def test_a_file_that_is_no_parameter_file(house: House, content: bytes, pattern: str) -> None:
+    house.params.write_bytes(content)
+    message = house.message()
+    assert message.startswith(f"{house.params}: ")
+    assert re.search(pattern, message)
+
+
+def test_a_missing_file_and_a_folder(house: House) -> None:
+    house.params.unlink()
+    assert f"{house.params}: cannot be read (No such file or directory)" in house.message()
+    house.params.mkdir()
+    assert f"{house.params}: cannot be read" in house.message()
+
+
+@dataclass(frozen=True)
+class Knobs:
+    size: int = 80
+    noise: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.size < 10:
+            raise ValueError("size must be 10 or more")
+
+
+def test_parse_section_reads_a_dataclass() -> None:
+    assert parameters.parse_section(Path("r.yaml: prepare_data"), {"size": 12}, Knobs) == Knobs(12)
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"sizes": 12}, ["sizes"]),
+        ({"size": "big"}, ["size", "'big'"]),
+        ({"size": 9}, ["size must be 10 or more"]),
+        (None, ["(file)"]),
+    ],
+)
+def test_parse_section_names_place_and_key(values: Any, parts: list[str]) -> None:
+    with pytest.raises(HscError) as caught:
+        parameters.parse_section(Path("r.yaml: prepare_data"), values, Knobs)
+    for part in ("r.yaml: prepare_data: ", *parts):
+        assert part in str(caught.value)
+
+
+def test_parse_section_reads_a_model() -> None:
+    source = Path("folder.yaml: prepare_data")
+    found = parameters.parse_section(source, {"path": "/pictures"}, parameters.FolderParams)
+    assert found.path == Path("/pictures")
+    with pytest.raises(HscError, match=r"folder\.yaml: prepare_data: path: Field required"):
+        parameters.parse_section(source, {}, parameters.FolderParams)
