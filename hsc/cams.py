@@ -49,9 +49,7 @@ class ScaledPictures(Dataset[tuple[str, tuple[int, int], list[Tensor]]]):
         return image_id, image.shape[:2], scale_picture(image, self._scales, self._flip)
 
 
-def scale_picture(
-    image: NDArray[np.uint8], scales: Sequence[float], flip: bool
-) -> list[Tensor]:
+def scale_picture(image: NDArray[np.uint8], scales: Sequence[float], flip: bool) -> list[Tensor]:
     """(H, W, 3) uint8 to one normalised batch (1 or 2, 3, h', w') a scale."""
     picture = Image.fromarray(image)
     batches = []
@@ -82,9 +80,7 @@ def infer_cam(
         output = network(batch)
         chosen = output.cam if maps == "raw" else output.refined
         if chosen is None:
-            raise HscError(
-                "infer_cams: maps: refined, but this network has no PCM; use maps: raw"
-            )
+            raise HscError("infer_cams: maps: refined, but this network has no PCM; use maps: raw")
         found.append(chosen[0].float())
         found += [mirrored.flip(2).float() for mirrored in chosen[1:]]
     return _MERGE[merge](found, classes, size)

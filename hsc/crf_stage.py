@@ -3,7 +3,7 @@
 Letters: K tagged classes, H W pixels.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hsc.crf import CrfConfig, refine_cam, refine_labels
 from hsc.data.voc import VocFolder, write_mask
+from hsc.errors import HscError
 from hsc.params import CrfParams
 from hsc.pool import map_ordered
 from hsc.scoring import read_labels
@@ -53,11 +54,18 @@ def refine_all(
 
 def _seed_tasks(folder: VocFolder, seeds: Path, ids: Iterable[str]) -> Iterator[Task]:
     for image_id in ids:
-        yield image_id, folder.image(image_id), read_labels(seeds, image_id), np.empty(0)
+        image, seed = folder.image(image_id), read_labels(seeds, image_id)
+        if seed.shape != image.shape[:2] or seed.max(initial=0) > folder.num_classes:
+            raise HscError(
+                f"{seeds / image_id}.png: a seed of size {seed.shape} with indices up to "
+                f"{seed.max(initial=0)} does not belong to {folder.root}; run make_seeds again"
+            )
+        yield image_id, image, seed, np.empty(0)
 
 
-def _cam_tasks(folder: VocFolder, cams: Path, ids: Iterable[str]) -> Iterator[Task]:
+def _cam_tasks(folder: VocFolder, cams: Path, ids: Sequence[str]) -> Iterator[Task]:
     with CamReader(cams) as reader:
+        reader.check(ids)
         for image_id in ids:
             yield image_id, folder.image(image_id), *reader.read(image_id)
 

@@ -82,6 +82,18 @@ def report(
     }
 
 
+def unscored(split: str) -> dict[str, Any]:
+    """The report for a data set without masks: nothing was scored, and it says so."""
+    return {"split": split, "images": 0, "mIoU": None}
+
+
+def describe(scores: dict[str, Any]) -> str:
+    """A report in a few words, for the summary line of a stage."""
+    if scores["mIoU"] is None:
+        return f"not scored, no masks for {scores['split']}"
+    return f"mIoU {scores['mIoU']:.2f} % on {scores['split']}"
+
+
 class ThresholdCurve:
     """The confusion matrices of all thresholds on CAMs from one pass over the data.
 

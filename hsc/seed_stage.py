@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hsc.data.voc import VocFolder, write_mask
+from hsc.errors import HscError
 from hsc.files import atomic_file
-from hsc.metrics import ThresholdCurve, report
+from hsc.metrics import ThresholdCurve, report, unscored
 from hsc.scoring import choose_threshold, score_curve
 from hsc.seeds import threshold_seeds
 from hsc.store import CamReader
@@ -23,18 +25,23 @@ SWEEP = np.arange(100) / 100
 
 def score_seeds(
     folder: VocFolder, cams: CamReader, threshold: float | str
-) -> tuple[dict[str, Any], ThresholdCurve]:
+) -> tuple[dict[str, Any], ThresholdCurve | None]:
     """Score `train` at the threshold used and at the sweep's best one.
 
     The report has `threshold`, the scores at it, and `best_threshold` and `best_mIoU` of the
-    sweep, so that neither is mistaken for the other. Without masks a numeric threshold gives
-    empty scores. Raises HscError when `best` is asked for and there are no masks.
+    sweep, so that neither is mistaken for the other. Without masks a numeric threshold gives an
+    empty report and no curve. Raises HscError when `best` is asked for and there are no masks.
     """
-    used = None if threshold == "best" else float(threshold)
-    thresholds = SWEEP if used is None else np.union1d(SWEEP, [used])
-    curve = score_curve(folder, cams, "train", thresholds)
+    if not folder.has_masks():
+        if threshold == "best":
+            raise HscError(
+                f"seeds.threshold: best needs masks and {folder.root} has none; give a number, "
+                "for instance -S seeds.threshold=0.3"
+            )
+        return {**unscored("train"), "threshold": float(threshold)}, None
+    curve = score_curve(folder, cams, "train", _sweep(threshold))
     used, best = choose_threshold(threshold, curve)
-    position = int(np.searchsorted(thresholds, used))
+    position = int(np.argmin(np.abs(curve.thresholds - used)))
     names = ["background", *folder.class_names]
     images = len(folder.ids("train"))
     scores = report(curve.confusions()[position], names, "train", images)
@@ -45,6 +52,13 @@ def score_seeds(
         "best_threshold": best,
         "best_mIoU": best_miou,
     }, curve
+
+
+def _sweep(threshold: float | str) -> NDArray[np.float64]:
+    """The sweep, with a fixed threshold in it even where it lies between two of its steps."""
+    if threshold == "best" or np.isclose(SWEEP, threshold).any():
+        return SWEEP
+    return np.union1d(SWEEP, [threshold])
 
 
 def write_seeds(
@@ -59,9 +73,11 @@ def write_seeds(
         write_mask(folder / f"{image_id}.png", threshold_seeds(cam, classes, threshold))
 
 
-def write_curve(curve: ThresholdCurve, path: Path) -> None:
-    """Write `threshold,mIoU,precision,recall` in percent, a line a threshold."""
-    columns = (curve.thresholds, 100 * curve.miou(), *(100 * curve.precision_recall()).T)
+def write_curve(curve: ThresholdCurve | None, path: Path) -> None:
+    """Write `threshold,mIoU,precision,recall` in percent, a line a threshold; None: no line."""
+    columns: tuple = ([],)
+    if curve is not None:
+        columns = (curve.thresholds, 100 * curve.miou(), *(100 * curve.precision_recall()).T)
     with atomic_file(path) as partial, partial.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["threshold", "mIoU", "precision", "recall"])

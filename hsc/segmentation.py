@@ -20,9 +20,7 @@ from hsc.nets.deeplab import DeepLab
 
 
 @torch.no_grad()
-def predict_logits(
-    network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int]
-) -> Tensor:
+def predict_logits(network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Mean of the logits over scales and flips: (C+1, H, W) float32.
 
     batches: one (1 or 2, 3, h', w') a scale, the second picture being the mirror image.

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import click
+import numpy as np
 
 from hsc import params as parameters
 from hsc.cli import parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import write_json
-from hsc.metrics import report
+from hsc.metrics import describe, report, unscored
 from hsc.report import draw_confusion
 from hsc.scoring import count_labels
 
@@ -26,12 +27,14 @@ def main(
     """Write mIoU and the IoU of every class, accumulated over the split."""
     run, _ = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
-    matrix = count_labels(folder, labels, split)
     names = ["background", *folder.class_names]
-    scores = report(matrix, names, split, len(folder.ids(split)))
+    matrix, scores = np.zeros((len(names), len(names)), dtype=np.int64), unscored(split)
+    if folder.has_masks():
+        matrix = count_labels(folder, labels, split)
+        scores = report(matrix, names, split, len(folder.ids(split)))
     write_json(metrics, scores)
     draw_confusion(matrix, names, f"{labels} on {split}", plots)
-    return f"{labels}: mIoU {scores['mIoU']:.2f} % on {split}"
+    return f"{labels}: {describe(scores)}"
 
 
 if __name__ == "__main__":

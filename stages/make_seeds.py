@@ -6,6 +6,7 @@ from hsc import params as parameters
 from hsc.cli import parameter_options, path_option, progress, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, write_json
+from hsc.metrics import describe
 from hsc.seed_stage import score_seeds, write_curve, write_seeds
 from hsc.store import CamReader
 
@@ -29,7 +30,7 @@ def main(
             write_seeds(reader, scores["threshold"], partial, progress("seeds"))
     write_json(metrics, scores)
     write_curve(curve, plots)
-    return f"{out}: mIoU {scores['mIoU']:.2f} % on train at threshold {scores['threshold']:.2f}"
+    return f"{out}: {describe(scores)} at threshold {scores['threshold']:.2f}"
 
 
 if __name__ == "__main__":

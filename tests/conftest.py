@@ -184,3 +184,26 @@ def tiny_backbone(
     spec = {"backbone": "small", "widths": list(tiny_network.widths)}
     save_weights(path, "backbone", spec, backbone.state_dict())
     return path
+
+
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[type, int, Callable[[], Any]], None]:
+    """`interrupted(kind, step, function)`: call the function, with Ctrl-C at step `step`.
+
+    kind: the objective's class; its `losses` raises KeyboardInterrupt at that call, from 0 on.
+    """
+
+    def run(kind: Any, step: int, function: Callable[[], Any]) -> None:
+        losses, before = kind.losses, iter(range(step))
+
+        def stopping(self: Any, batch: Any) -> Any:
+            if next(before, None) is None:
+                raise KeyboardInterrupt
+            return losses(self, batch)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "losses", stopping)
+            with pytest.raises(KeyboardInterrupt):
+                function()
+
+    return run

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tests.import_closure import ROOT, import_closure
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
@@ -71,7 +72,11 @@ def test_imports_within_the_package_flow_one_way() -> None:
 @pytest.mark.parametrize("script", sorted((ROOT / "stages").glob("*.py")), ids=lambda p: p.stem)
 def test_help_of_every_stage(script: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", f"stages.{script.stem}", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", f"stages.{script.stem}", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "--params" in done.stdout
 

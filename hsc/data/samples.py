@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hsc.data.classes import IGNORE
+from hsc.data.stream import Position
 from hsc.data.transforms import Augmentation, augment
 from hsc.data.voc import VocFolder
-from hsc.data.stream import Position
 
 
 def sample_rng(seed: int, position: int) -> random.Random:

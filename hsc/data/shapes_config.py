@@ -39,7 +39,7 @@ class ShapesConfig:
     """Relative change of a body's axes."""
     rotation_sd: float = 0.18
     """Standard deviation of the rotation in radians."""
-    head_ratio: float = 0.50
+    head_ratio: float = 0.56
     """Radius of the head over the scale. Larger heads make the under-activation milder."""
     head_jitter: float = 0.15
     """Relative change of the head's radius."""

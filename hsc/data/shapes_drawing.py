@@ -48,10 +48,10 @@ _CLASSES = {
     "zebra": _Class(1.00, 0.60, 2.6, 4, (0.05, 0.05, 0.08), (2, 4), "rails"),
     "checkered": _Class(0.95, 0.68, 4.0, 0, (0.97, 0.97, 0.97), (6, 9)),
     "ringed": _Class(1.05, 0.55, 2.0, 2, (0.10, 0.15, 0.65), (1, 3)),
-    "crossed": _Class(1.10, 0.58, 2.4, 0, (0.98, 0.98, 0.60), (0, 7), "water"),
-    "dotted": _Class(0.90, 0.70, 2.0, 4, (0.45, 0.02, 0.02), (2, 5)),
-    "slashed": _Class(1.00, 0.62, 3.0, 2, (0.60, 0.98, 0.98), (8, 9)),
-    "targeted": _Class(1.12, 0.55, 1.7, 0, (0.98, 0.70, 0.85), (4, 6), "sky"),
+    "crossed": _Class(1.10, 0.58, 2.4, 0, (1.00, 1.00, 0.45), (0, 7), "water"),
+    "dotted": _Class(0.90, 0.70, 2.0, 4, (0.50, 0.00, 0.05), (2, 5)),
+    "slashed": _Class(1.00, 0.62, 3.0, 2, (0.50, 1.00, 1.00), (8, 9)),
+    "targeted": _Class(1.12, 0.55, 1.7, 0, (1.00, 0.60, 0.85), (4, 6), "sky"),
     "gridded": _Class(0.95, 0.65, 3.2, 3, (0.02, 0.30, 0.12), (0, 1)),
 }
 if tuple(_CLASSES) != SHAPES_CLASSES:
@@ -260,19 +260,19 @@ def _pattern(name: str, x: Plane, y: Plane) -> Region:
         case "ringed":  # two thin rings
             return (np.abs(radius - 0.42) < 0.16) | (radius > 0.80)
         case "crossed":  # one upright cross
-            return (np.abs(x) < 0.27) | (np.abs(y) < 0.27)
+            return (np.abs(x) < 0.30) | (np.abs(y) < 0.30)
         case "dotted":  # five dots
-            dots = radius < 0.27
+            dots = radius < 0.30
             for turn in range(4):
                 angle = pi / 4 + turn * pi / 2
-                dots |= np.hypot(x - 0.66 * cos(angle), y - 0.66 * sin(angle)) < 0.27
+                dots |= np.hypot(x - 0.66 * cos(angle), y - 0.66 * sin(angle)) < 0.30
             return dots
         case "slashed":  # diagonal stripes
             return np.sin((x + y) * 2 * pi / 0.95) > 0
         case "targeted":  # a thick disc in a clear ring
             return radius < 0.58
         case "gridded":  # thin crossing lines
-            return (np.abs(np.abs(x) - 0.42) < 0.13) | (np.abs(np.abs(y) - 0.42) < 0.13)
+            return (np.abs(np.abs(x) - 0.42) < 0.15) | (np.abs(np.abs(y) - 0.42) < 0.15)
     raise ValueError(f"no pattern for class {name!r}")
 
 

@@ -112,9 +112,7 @@ def _settings(run: RunParams, view2_size: int) -> MethodSettings:
     return MethodSettings(run.baseline, view2_size, run.eps.tau, run.eps.mix, equivariance)
 
 
-def _contrast(
-    class_names: tuple[str, ...], run: RunParams, network: NetworkParams
-) -> HscContrast:
+def _contrast(class_names: tuple[str, ...], run: RunParams, network: NetworkParams) -> HscContrast:
     values = run.hsc.model_dump()
     iterations = values.pop("crf_iterations")
     return HscContrast(

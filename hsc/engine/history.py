@@ -8,9 +8,15 @@ from hsc.files import atomic_file
 
 
 def write_history(path: Path, history: History) -> None:
-    """Write a CSV with a line a step: step, lr and every loss term, six significant digits."""
+    """Write a CSV with a line a step: step, lr and every loss term, six significant digits.
+
+    Raises ValueError for an empty history.
+    """
+    if not history:
+        raise ValueError("no steps to write")
     with atomic_file(path) as partial, partial.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(history[0])
         for row in history:
-            writer.writerow([f"{value:.6g}" for value in row.values()])
+            step, *values = row.values()
+            writer.writerow([int(step), *(f"{value:.6g}" for value in values)])

@@ -6,6 +6,7 @@ They change the speed, not the science, so they stand in no command and no lock 
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -35,12 +36,15 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
     """
     cuda = torch.cuda.is_available()
     name = environment.get("HSC_DEVICE", "cuda" if cuda else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise HscError(f"HSC_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N") from None
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
+        raise HscError(f"HSC_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N")
+    device = torch.device(name)
     if device.type == "cuda" and not cuda:
         raise HscError(f"HSC_DEVICE: {name!r} asked for, but no GPU is usable; use cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise HscError(
+            f"HSC_DEVICE: {name!r} asked for, but cuda:{torch.cuda.device_count() - 1} is the last"
+        )
     on_gpu = device.type == "cuda"
     precision = environment.get("HSC_PRECISION", "bf16" if on_gpu else "fp32")
     if precision not in ("fp32", "bf16"):

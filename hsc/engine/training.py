@@ -67,9 +67,20 @@ def train(
         objective.commit()
         history.append({"step": step, "lr": lr, **values})
         bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
-        if (step + 1) % checkpoint_every == 0 and step + 1 < steps:
-            _keep(objective, optimiser, resume, step + 1, history)
+        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+            _check_parameters(objective, title, step)
+            if step + 1 < steps:
+                _keep(objective, optimiser, resume, step + 1, history)
     return history
+
+
+def _check_parameters(objective: Any, title: str, step: int) -> None:
+    """A finite loss can have a gradient that is not; no such weights are ever written."""
+    if not all(torch.isfinite(parameter).all() for parameter in objective.parameters()):
+        raise HscError(
+            f"{title}, step {step}: the weights are not finite; lower the learning rate, or set "
+            "HSC_PRECISION=fp32 if this happens in bf16 only"
+        )
 
 
 def _move(value: Tensor, device: torch.device) -> Tensor:

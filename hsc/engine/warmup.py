@@ -18,6 +18,7 @@ from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups
 from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
+from hsc.errors import HscError
 from hsc.nets.backbones import TagClassifier, build_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, WarmupParams
@@ -65,9 +66,12 @@ def warm_up(
     """Train, write the backbone to `output`; return `tag_accuracy` and the loss history."""
     seed_torch(params.seed)
     ids = folder.ids("train_aug")
-    backbone = build_backbone(
-        network.backbone, network.widths, params.output_stride, frozen_norm=False
-    )
+    try:
+        backbone = build_backbone(
+            network.backbone, network.widths, params.output_stride, frozen_norm=False
+        )
+    except ValueError as error:
+        raise HscError(str(error)) from None
     classifier = TagClassifier(backbone, folder.num_classes)
     groups = parameter_groups(
         classifier.named_parameters(),
@@ -79,7 +83,7 @@ def warm_up(
     optimiser = build_optimiser("adamw", groups, params.lr, momentum=0.0)
     augmentation = Augmentation(**params.augmentation.model_dump())
     samples = CamSamples(folder, ids, augmentation, params.seed, with_saliency=False)
-    steps = params.epochs * len(ids) // params.batch_size
+    steps = max(1, params.epochs * len(ids) // params.batch_size)
     history = train(
         _TagObjective(classifier, params.sizes),
         optimiser,

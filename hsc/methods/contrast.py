@@ -64,7 +64,7 @@ def driving_cam(cam: Tensor, tags: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class HscContrast(nn.Module):
-    """The three levels of contrast on both views, with cross supervision and momentum prototypes."""
+    """Three levels of contrast on both views, cross supervision, momentum prototypes."""
 
     def __init__(
         self,
@@ -104,9 +104,7 @@ class HscContrast(nn.Module):
         the CRF. tags: (N, C). All are whole batches: a distributed run gathers them first.
         """
         size = tuple(maps[1].shape[2:])
-        views = [
-            self._prepare(maps[i], embeddings[i], image, tags, size) for i in range(2)
-        ]
+        views = [self._prepare(maps[i], embeddings[i], image, tags, size) for i in range(2)]
         terms: dict[str, Tensor] = {}
         self._pending = {}
         if self.settings.roi:

@@ -7,12 +7,12 @@ network that was trained, whatever the parameters say now.
 from pathlib import Path
 from typing import Any
 
-from hsc.nets.weights import load_state, load_weights
 from hsc.errors import HscError
 from hsc.nets.backbones import Backbone, build_backbone
 from hsc.nets.cam import CamNetwork, Projector
 from hsc.nets.deeplab import DeepLab
 from hsc.nets.pcm import PixelCorrelation
+from hsc.nets.weights import load_state, load_weights
 
 Spec = dict[str, Any]
 
@@ -87,7 +87,6 @@ def check_classes(path: Path, spec: Spec, class_names: tuple[str, ...]) -> None:
             f"{path}: trained for the classes {', '.join(spec['class_names'])}, the data set has "
             f"{', '.join(class_names)}; train again on this data set"
         )
-
 
 
 def _backbone(spec: Spec, frozen_norm: bool) -> Backbone:

@@ -79,7 +79,7 @@ def test_no_mask_is_read(folder: VocFolder, monkeypatch: pytest.MonkeyPatch) -> 
 def test_saliency_is_read_only_where_asked_for(tmp_path: Path) -> None:
     folder = tiny_folder(tmp_path, saliency=False)
     assert set(cam_samples(folder, with_saliency=False)[0, 0]) == {"image", "tags"}
-    with pytest.raises(HscError, match="b.png: no such saliency map"):
+    with pytest.raises(HscError, match=r"b\.png: no such saliency map"):
         cam_samples(folder, with_saliency=True)[0, 0]
 
 
@@ -128,13 +128,11 @@ def test_the_numbers_of_an_item(folder: VocFolder) -> None:
     assert sample_rng(1, 23).random() != sample_rng(12, 3).random()
 
 
-def test_workers_read_the_same_batches(folder: VocFolder) -> None:
+def test_a_worker_process_reads_the_same_batches(folder: VocFolder) -> None:
     samples = cam_samples(folder)
-    alone, together = (
-        list(step_batches(samples, 0, 2, 3, runtime(workers))(0)) for workers in (0, 2)
-    )
-    assert len(alone) == len(together) == 3
-    for one, other in zip(alone, together, strict=True):
+    here, there = (list(step_batches(samples, 0, 2, 3, runtime(workers))(0)) for workers in (0, 1))
+    assert len(here) == len(there) == 3
+    for one, other in zip(here, there, strict=True):
         assert one["image"].shape == (2, 3, 14, 14)
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one)

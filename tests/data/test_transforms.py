@@ -50,9 +50,7 @@ def label() -> np.ndarray:
         ((1, 1000), 80, (1, 80)),
     ],
 )
-def test_longest_edge_size(
-    size: tuple[int, int], target: int, expected: tuple[int, int]
-) -> None:
+def test_longest_edge_size(size: tuple[int, int], target: int, expected: tuple[int, int]) -> None:
     assert longest_edge_size(*size, target) == expected
 
 
@@ -110,9 +108,7 @@ def test_label_follows_the_picture_exactly_where_nothing_is_resampled(label: np.
     how = Augmentation(crop_size=48, resize_longest=(56, 56), flip=0.5)
     flips = 0
     for seed in range(20):
-        image, cropped = augment(
-            picture_of(label), label, how, random.Random(seed), label_fill=255
-        )
+        image, cropped = augment(picture_of(label), label, how, random.Random(seed), label_fill=255)
         assert image.shape == (3, 48, 48)
         assert image.dtype == np.float32
         assert cropped.shape == (48, 48)

@@ -1,7 +1,6 @@
 """The resume file: whose it is, and what happens to a damaged one."""
 
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
-from hsc.engine.resume_key import training_key
 from hsc.errors import HscError
-from hsc.params import NetworkParams, RunParams, TrainCamParams
 
 STATE = {
     "step": 3,
@@ -126,110 +122,3 @@ def test_half_written_state_is_not_read(resume: ResumeFile) -> None:
     resume.save({**STATE, "step": 6})
     assert resume.load()["step"] == 6
     assert not partial.exists()
-
-
-# The key
-
-
-class Keys:
-    """The key of a training on a copy of the data set, which a test changes."""
-
-    def __init__(
-        self, root: Path, backbone: Path, settings: list[Any], with_saliency: bool = False
-    ) -> None:
-        self.root, self.backbone, self.settings = root, backbone, settings
-        self.with_saliency, self.seed = with_saliency, 0
-
-    def __call__(self) -> str:
-        return training_key(
-            VocFolder(self.root), [self.backbone], self.settings, self.with_saliency, self.seed
-        )
-
-    def replace(self, name: str) -> None:
-        path = self.root / name
-        path.write_bytes(path.read_bytes() + b"\n")
-
-
-@pytest.fixture
-def keys(
-    tmp_path: Path,
-    tiny_root: Path,
-    tiny_run: Callable[..., RunParams],
-    tiny_network: NetworkParams,
-    tiny_cam_params: TrainCamParams,
-) -> Keys:
-    root, backbone = tmp_path / "data", tmp_path / "backbone.pt"
-    shutil.copytree(tiny_root, root)
-    backbone.write_bytes(b"weights")
-    return Keys(root, backbone, [tiny_run(), tiny_network, tiny_cam_params])
-
-
-def first_picture(keys: Keys) -> str:
-    return VocFolder(keys.root).ids("train_aug")[0]
-
-
-def rotate_classes(keys: Keys) -> None:
-    path = keys.root / "classes.txt"
-    first, *others = path.read_text().splitlines()
-    path.write_text("".join(f"{name}\n" for name in [*others, first]))
-
-
-def shorten_split(keys: Keys) -> None:
-    path = keys.root / "ImageSets" / "Segmentation" / "train_aug.txt"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-
-
-def other_parameter(keys: Keys) -> None:
-    keys.settings[2] = keys.settings[2].model_copy(update={"lr": 0.5})
-
-
-def other_contrast(keys: Keys) -> None:
-    hsc = keys.settings[0].hsc.model_copy(update={"pixel": False})
-    keys.settings[0] = keys.settings[0].model_copy(update={"hsc": hsc})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda keys: keys.replace(f"JPEGImages/{first_picture(keys)}.jpg"),
-        lambda keys: keys.replace("tags.csv"),
-        lambda keys: keys.backbone.write_bytes(b"others"),
-        lambda keys: setattr(keys, "seed", 1),
-        rotate_classes,
-        shorten_split,
-        other_parameter,
-        other_contrast,
-    ],
-    ids=["picture", "tags", "backbone", "seed", "classes", "split", "parameter", "contrast"],
-)
-def test_key_follows_everything_that_is_trained_on(
-    keys: Keys, change: Callable[[Keys], None]
-) -> None:
-    before = keys()
-    assert keys() == before
-    change(keys)
-    assert keys() != before
-
-
-def test_key_ignores_masks_and_val(keys: Keys) -> None:
-    before = keys()
-    shutil.rmtree(keys.root / "SegmentationClass")
-    keys.replace(f"JPEGImages/{VocFolder(keys.root).ids('val')[0]}.jpg")
-    assert keys() == before
-
-
-def test_key_follows_the_saliency_where_it_is_used(keys: Keys) -> None:
-    saliency = f"Saliency/{first_picture(keys)}.png"
-    without = keys()
-    keys.with_saliency = True
-    before = keys()
-    keys.replace(saliency)
-    assert keys() != before
-    keys.with_saliency = False
-    assert keys() == without
-
-
-def test_key_of_a_missing_file_is_an_error(keys: Keys) -> None:
-    keys.backbone.unlink()
-    with pytest.raises(HscError, match="backbone.pt: cannot be read"):
-        keys()

@@ -59,7 +59,7 @@ def test_tail_is_what_an_undisturbed_run_reads(start: int, cpu: Any) -> None:
 
 
 def test_every_sample_comes_once_an_epoch_in_changing_order(cpu: Any) -> None:
-    flat = sum(indices(0, cpu, steps=10), [])  # 30 draws from 10 samples
+    flat = [i for batch in indices(0, cpu, steps=10) for i in batch]  # 30 draws of 10 samples
     epochs = [flat[i : i + 10] for i in (0, 10, 20)]
     assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
@@ -67,7 +67,7 @@ def test_every_sample_comes_once_an_epoch_in_changing_order(cpu: Any) -> None:
 
 def test_samples_are_told_their_number_in_the_training(cpu: Any) -> None:
     batches = step_batches(Numbers(), 0, 3, 8, cpu)(5)
-    assert [batch["g"].tolist() for batch in batches][0] == [15, 16, 17]
+    assert next(iter(batches))["g"].tolist() == [15, 16, 17]
 
 
 def test_length_of_the_run_does_not_change_the_order(cpu: Any) -> None:
@@ -124,5 +124,5 @@ def test_number_of_workers_does_not_matter(samples: CamSamples, cpu: Any) -> Non
 
 @pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
 def test_workers_that_are_no_number_are_an_error(text: str) -> None:
-    with pytest.raises(HscError, match="HSC_WORKERS: .* is no number of processes"):
+    with pytest.raises(HscError, match=r"HSC_WORKERS: .* is no number of processes"):
         detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": text})

@@ -18,11 +18,8 @@ from hsc.errors import HscError
 from hsc.nets.build import load_deeplab
 from hsc.params import NetworkParams, TrainSegmentationParams
 
+Interrupt = Callable[[type, int, Callable[[], Any]], None]
 Train = Callable[..., tuple[Path, list[dict[str, float]]]]
-
-
-class Interrupted(Exception):
-    pass
 
 
 class Fixed(nn.Module):
@@ -119,28 +116,19 @@ def test_training_learns_and_writes_a_network(training: Train) -> None:
 
 
 def test_same_seed_same_bytes_other_seed_others(training: Train) -> None:
-    first, second, other = (training(name, seed=seed)[0] for name, seed in zip("abc", (0, 0, 1)))
+    seeds = {"first": 0, "second": 0, "other": 1}
+    first, second, other = (training(name, seed=seed)[0] for name, seed in seeds.items())
     assert first.read_bytes() == second.read_bytes()
     assert first.read_bytes() != other.read_bytes()
 
 
 @pytest.mark.parametrize("stop_at", [2, 5, 7])
 def test_interrupted_training_ends_in_the_same_bytes(
-    training: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+    training: Train, tmp_path: Path, interrupted: Interrupt, stop_at: int
 ) -> None:
     """Half of the channels drop out, so the random state has to come back too."""
     expected, history = training("undisturbed")
-    losses = SegmentationObjective.losses
-    steps = iter(range(stop_at))
-
-    def stopping(self: Any, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        if next(steps, None) is None:
-            raise Interrupted
-        return losses(self, batch)
-
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(SegmentationObjective, "losses", stopping)
-        training("interrupted")
+    interrupted(SegmentationObjective, stop_at, lambda: training("interrupted"))
     assert not (tmp_path / "interrupted.pt").exists()
     torch.manual_seed(99)
     found, again = training("interrupted")
@@ -158,9 +146,7 @@ def test_dropout_is_at_work(
     assert not torch.equal(a["classifier.weight"], b["classifier.weight"])
 
 
-def test_training_works_without_masks(
-    training: Train, tmp_path: Path, tiny_root: Path
-) -> None:
+def test_training_works_without_masks(training: Train, tmp_path: Path, tiny_root: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(tiny_root, root, ignore=shutil.ignore_patterns("SegmentationClass"))
     expected, _ = training("a")

@@ -17,7 +17,7 @@ from hsc.errors import HscError
 STEPS = 11
 
 
-class Interrupted(Exception):
+class InterruptedTestError(Exception):
     pass
 
 
@@ -49,7 +49,7 @@ class Toy(nn.Module):
 
     def _note(self, call: str) -> None:
         if self.stop_at == (call, self.calls.count(call)):
-            raise Interrupted
+            raise InterruptedTestError
         self.calls.append(call)
 
 
@@ -134,7 +134,7 @@ def test_interrupted_run_ends_as_an_undisturbed_one(
     resume = ResumeFile(tmp_path, "toy", "second")
     toy, its_optimiser = make(optimiser)
     toy.stop_at = stop_at
-    with pytest.raises(Interrupted):
+    with pytest.raises(InterruptedTestError):
         run(toy, its_optimiser, resume, cpu)
     asked = []
 
@@ -159,7 +159,7 @@ def test_run_interrupted_again_and_again(tmp_path: Path, cpu: Any) -> None:
         toy.stop_at = ("losses", 4)  # of the calls of this attempt: one checkpoint further each
         try:
             run(toy, optimiser, resume, cpu)
-        except Interrupted:
+        except InterruptedTestError:
             continue
         break
     assert toy.calls.count("losses") < STEPS

@@ -85,9 +85,12 @@ def test_cross_term_and_its_switch() -> None:
     r_b, valid_b = pool_region(u, background)
     own = push_apart(r_o, r_b, valid_o, valid_b)
     r_b, valid_b = pool_region(other[0], other[2])
-    torch.testing.assert_close(roi_contrast(u, roi, background, other[0], other[2], cross=False), own)
     torch.testing.assert_close(
-        roi_contrast(u, roi, background, other[0], other[2]), own + push_apart(r_o, r_b, valid_o, valid_b)
+        roi_contrast(u, roi, background, other[0], other[2], cross=False), own
+    )
+    torch.testing.assert_close(
+        roi_contrast(u, roi, background, other[0], other[2]),
+        own + push_apart(r_o, r_b, valid_o, valid_b),
     )
 
 

@@ -343,6 +343,24 @@ def test_roi_term_is_equation_5_on_both_views() -> None:
     torch.testing.assert_close(make()(**batch)["roi"], own + (push(0, 1) + push(1, 0)) / 2)
 
 
+@pytest.mark.parametrize("cross", [True, False])
+def test_pixel_term_is_equation_13_on_both_views(cross: bool) -> None:
+    module, batch = trained(make(cross_supervision=cross)), inputs(1)
+    u2 = [unit(resize(view[1], (4, 4))) for view in batch["embeddings"]]
+    labels, own = labels_of(batch), []
+    for i in range(2):
+        cam = driving_cam(batch["maps"][i], batch["tags"], (4, 4))
+        activation = torch.cat([background_activation(cam), cam], 1)
+        own.append(pixel_prototypes(u2[i], activation, labels[i], 6))
+    expected = torch.zeros(())
+    for i, other in ((0, 1), (1, 0)):
+        terms = [(labels[i], own[i]), (labels[i], module.memory(f"pixel{i + 1}"))]
+        if cross:
+            terms += [(labels[i], own[other]), (labels[other], own[i])]
+        expected = expected + sum(pixel_contrast(u2[i], *pair, 0.1) for pair in terms) / 2
+    torch.testing.assert_close(module(**batch)["pixel"], expected)
+
+
 def test_momentum_prototypes_switch_is_the_last_term_of_equation_13() -> None:
     on, off = trained(make()), trained(make(momentum_prototypes=False))
     assert_same(snapshot(on), snapshot(off))
@@ -390,9 +408,7 @@ def test_crf_that_changes_nothing_changes_nothing_at_map_size() -> None:
 
 
 @pytest.mark.parametrize(("size", "expected"), [(None, SIDE), (10, 10)])
-def test_crf_sees_the_whole_picture_or_the_size_asked_for(
-    size: int | None, expected: int
-) -> None:
+def test_crf_sees_the_whole_picture_or_the_size_asked_for(size: int | None, expected: int) -> None:
     seen = []
 
     def spy(image: Tensor, label: Tensor) -> Tensor:

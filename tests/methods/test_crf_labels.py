@@ -84,7 +84,7 @@ def test_all_background_stays() -> None:
 
 def test_misuse_raises() -> None:
     pixels, label = noisy_batch()
-    with pytest.raises(ValueError, match="outside 0..1"):
+    with pytest.raises(ValueError, match=r"outside 0\.\.1"):
         LabelRefiner(2, 1)(as_tensor(pixels), label + 1)
     with pytest.raises(ValueError, match="zip"):
         LabelRefiner(3, 1)(as_tensor(pixels), label[:1])

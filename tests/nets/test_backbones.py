@@ -50,7 +50,7 @@ def test_frozen_norm_keeps_its_statistics_in_training() -> None:
     assert torch.equal(training, backbone.eval()(image).final)
 
 
-def test_frozen_norm_survives_the_parent_s_train() -> None:
+def test_frozen_norm_survives_the_train_of_its_parent() -> None:
     parent = nn.ModuleDict({"backbone": SmallResNet(WIDTHS, frozen_norm=True), "own": nn.Dropout()})
     parent.eval().train()
     assert parent["own"].training
@@ -72,7 +72,7 @@ def test_every_parameter_gets_a_gradient() -> None:
     assert missing == []
 
 
-def test_mirrored_pictures_give_mirrored_sizes_and_the_seed_decides_the_weights() -> None:
+def test_the_seed_decides_the_weights() -> None:
     def weights(seed: int) -> torch.Tensor:
         torch.manual_seed(seed)
         return SmallResNet(WIDTHS).stem.weight
@@ -86,7 +86,9 @@ def test_build_by_name() -> None:
     backbone = build_backbone("small", WIDTHS, 8, frozen_norm=True)
     assert isinstance(backbone, SmallResNet)
     assert backbone.frozen_norm
-    with pytest.raises(ValueError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"):
+    with pytest.raises(
+        ValueError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"
+    ):
         build_backbone("vgg", WIDTHS, 4, frozen_norm=False)
 
 

@@ -55,10 +55,10 @@ def test_propagate_cuts_off_negative_cosines() -> None:
 
 
 def test_propagate_weighs_by_the_cosine() -> None:
-    # Cosine of the two pixels: 0.6. Both columns sum to 1.6.
-    embedding = torch.tensor([[1.0, 0.6], [0, 0.8]]).view(1, 2, 1, 2)
-    cam = torch.tensor([[1.0, 0]]).view(1, 1, 1, 2)
-    expected = torch.tensor([[1 / 1.6, 0.6 / 1.6]]).view(1, 1, 1, 2)
+    # Cosines: 0.6 of pixels 0 and 1, 0.8 of 1 and 2, 0 of 0 and 2. Columns sum to 1.6, 2.4, 1.8.
+    embedding = torch.tensor([[1.0, 0.6, 0], [0, 0.8, 1]]).view(1, 2, 1, 3)
+    cam = torch.tensor([[1.0, 0, 0]]).view(1, 1, 1, 3)
+    expected = torch.tensor([[1 / 1.6, 0.6 / 2.4, 0]]).view(1, 1, 1, 3)
     assert torch.allclose(propagate(cam, embedding), expected, atol=1e-4)
 
 

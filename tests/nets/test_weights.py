@@ -100,7 +100,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path, zipped: bool) -> None:
     if zipped:
         torch.save(value, path)
     else:
-        path.write_bytes(pickle.dumps(value))
+        path.write_bytes(pickle.dumps(value, protocol=2))
     with pytest.raises(HscError, match=r"cam\.pt: no readable weights file"):
         load_whole(path)
     assert not target.exists()

@@ -1,0 +1,91 @@
+"""Where a run happens, from environment variables."""
+
+import pytest
+import torch
+
+from hsc.engine import runtime
+from hsc.engine.runtime import Runtime, detect_runtime, seed_torch
+from hsc.errors import HscError
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(runtime.os, "cpu_count", lambda: 64)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_defaults_on_a_cpu() -> None:
+    assert detect_runtime({}) == Runtime(torch.device("cpu"), bf16=False, workers=0)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_defaults_beside_a_gpu() -> None:
+    assert detect_runtime({}) == Runtime(torch.device("cuda"), bf16=True, workers=8)
+    # the CPU on purpose: its own defaults
+    assert detect_runtime({"HSC_DEVICE": "cpu"}) == Runtime(torch.device("cpu"), False, 0)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_the_environment_decides() -> None:
+    environment = {"HSC_DEVICE": "cuda:1", "HSC_PRECISION": "fp32", "HSC_WORKERS": "3"}
+    assert detect_runtime(environment) == Runtime(torch.device("cuda:1"), False, 3)
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("HSC_DEVICE", "gpu", "'gpu' is no device"),
+        ("HSC_DEVICE", "", "'' is no device"),
+        ("HSC_DEVICE", "meta", "'meta' is no device"),
+        ("HSC_DEVICE", "cuda:x", "'cuda:x' is no device"),
+        ("HSC_DEVICE", "cuda:1000", "'cuda:1000' is no device"),
+        ("HSC_DEVICE", "cuda", "no GPU is usable; use cpu"),
+        ("HSC_PRECISION", "fp16", "'fp16' is unknown; use fp32 or bf16"),
+        ("HSC_WORKERS", "-1", "'-1' is no number of processes"),
+        ("HSC_WORKERS", "many", "'many' is no number of processes"),
+        ("HSC_WORKERS", "1.5", "'1.5' is no number of processes"),
+        ("HSC_WORKERS", "", "'' is no number of processes"),
+    ],
+)
+def test_values_that_make_no_sense(name: str, value: str, part: str) -> None:
+    with pytest.raises(HscError) as caught:
+        detect_runtime({name: value})
+    assert str(caught.value).startswith(f"{name}: ")
+    assert part in str(caught.value)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(HscError, match="HSC_DEVICE: 'cuda:2' asked for, but cuda:1 is the last"):
+        detect_runtime({"HSC_DEVICE": "cuda:2"})
+
+
+@pytest.mark.parametrize(("bf16", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_autocast(bf16: bool, expected: torch.dtype) -> None:
+    with Runtime(torch.device("cpu"), bf16, 0).autocast():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == expected
+
+
+def test_seed_torch() -> None:
+    was = torch.are_deterministic_algorithms_enabled()
+    try:
+        seed_torch(3)
+        first = torch.rand(4)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+        assert not torch.backends.cudnn.benchmark
+        seed_torch(3)
+        assert torch.equal(torch.rand(4), first)
+        seed_torch(4)
+        assert not torch.equal(torch.rand(4), first)
+    finally:
+        torch.use_deterministic_algorithms(was)
