@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hsc.cams_merge import merge_relu, merge_softmax
-from hsc.data.transforms import normalise, scaled_size
+from hsc.data.transforms import normalise, resize_picture, scaled_size
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime
@@ -55,7 +55,7 @@ def scale_picture(image: NDArray[np.uint8], scales: Sequence[float], flip: bool)
     batches = []
     for scale in scales:
         size = scaled_size(*picture.size, scale)
-        resized = picture if size == picture.size else picture.resize(size, Image.BICUBIC)
+        resized = resize_picture(picture, size)
         batch = torch.from_numpy(normalise(np.asarray(resized)))[None]
         batches.append(torch.cat([batch, batch.flip(3)]) if flip else batch)
     return batches

@@ -27,17 +27,22 @@ def stage(function: Callable[..., str]) -> click.Command:
     @functools.wraps(function)
     def run(**options: Any) -> None:
         start = time.monotonic()
+        problem = None
         try:
             summary = function(**options)
         except HscError as error:
-            raise click.ClickException(str(error)) from None
+            problem = str(error)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise click.ClickException(
+            problem = (
                 f"{error.filename or 'the disk'}: no space left; free some and run the same "
                 "command again, training goes on from its last checkpoint"
-            ) from None
+            )
+        if problem is not None:
+            # Not inside `except`: the failed frames are gone here, so their progress bars have
+            # ended their line.
+            raise click.ClickException(problem)
         click.echo(f"{summary} ({time.monotonic() - start:.1f} s)")
 
     return click.command(context_settings={"show_default": True})(run)

@@ -1,6 +1,7 @@
 """Files that are whole or absent: atomic writes, digests, JSON that is byte-stable."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
         with partial.open("rb") as stream:
             os.fsync(stream.fileno())
         partial.replace(path)
+    except OSError as error:
+        _name_target(error, path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
@@ -43,8 +47,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         yield partial
         shutil.rmtree(path, ignore_errors=True)
         partial.replace(path)
+    except OSError as error:
+        _name_target(error, path)
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _name_target(error: OSError, path: Path) -> None:
+    """A write to a full disk does not say which file it was for."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        error.filename = str(path)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -89,6 +102,10 @@ def digest_files(paths: Iterable[Path]) -> str:
             with path.open("rb") as stream:
                 while chunk := stream.read(_CHUNK):
                     one.update(chunk)
+        except FileNotFoundError:
+            raise HscError(
+                f"{path}: no such file; add it or run the stage that writes it"
+            ) from None
         except OSError as error:
             raise HscError(f"{path}: cannot be read ({error.strerror})") from None
         whole.update(one.digest())

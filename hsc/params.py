@@ -58,7 +58,6 @@ class HscParams(_Frozen):
     k_class: Count
     k_pixel: Count
     background_score: Probability
-    crf_size: Count | None
     crf_iterations: Count
 
 
@@ -124,6 +123,7 @@ class WarmupParams(_Frozen):
 
     output_stride: Literal[4, 8]
     seed: Annotated[int, Field(ge=0)]
+    pool: Annotated[float, Field(gt=0, le=1)]
     epochs: Count
     batch_size: Count
     sizes: tuple[Count, ...] = Field(min_length=1)
@@ -172,9 +172,14 @@ class TrainingParams(_Frozen):
 
 
 class TrainCamParams(TrainingParams):
-    """CAM training: a second, smaller view and the projectors' rate besides."""
+    """CAM training: a second, smaller view and the projectors' rate besides.
+
+    `crf_size`: side in pixels at which HSC's CRF sees the pseudo labels; view 2's in the paper.
+    """
 
     view2_size: Count
+    crf_size: Count
+    loss_resolution: Literal["pixels", "map"]
     lr_projector: Positive
 
 

@@ -94,7 +94,6 @@ def tiny_run() -> Callable[..., RunParams]:
                 "k_class": 4,
                 "k_pixel": 6,
                 "background_score": 0.1,
-                "crf_size": None,
                 "crf_iterations": 2,
             },
             "seeds": {"threshold": "best"},
@@ -128,6 +127,8 @@ def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
         power=0.9,
         checkpoint_every=3,
         view2_size=20,
+        crf_size=20,
+        loss_resolution="pixels",
         augmentation=tiny_augmentation,
     )
 

@@ -17,6 +17,7 @@ from hsc.data.classes import IGNORE
 from hsc.data.stream import Position
 from hsc.data.transforms import Augmentation, augment
 from hsc.data.voc import VocFolder
+from hsc.errors import HscError
 
 
 def sample_rng(seed: int, position: int) -> random.Random:
@@ -91,9 +92,12 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, position: Position) -> dict[str, Tensor]:
         g, index = position
         image_id = self._ids[index]
+        picture = self._folder.image(image_id)
+        labels = self._read_label(self._labels, image_id)
+        self._check(image_id, picture, labels)
         image, label = augment(
-            self._folder.image(image_id),
-            self._read_label(self._labels, image_id),
+            picture,
+            labels,
             self._how,
             sample_rng(self._seed, g),
             label_fill=IGNORE,
@@ -102,3 +106,11 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
             "image": torch.from_numpy(image),
             "label": torch.from_numpy(np.asarray(label, dtype=np.int64)),
         }
+
+    def _check(self, image_id: str, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
+        highest = labels[labels != IGNORE].max(initial=0)
+        if labels.shape != picture.shape[:2] or highest > self._folder.num_classes:
+            raise HscError(
+                f"{self._labels / image_id}.png: labels of size {labels.shape} with indices up to "
+                f"{highest} do not belong to {self._folder.root}; run the stage that writes them"
+            )

@@ -16,6 +16,9 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 """ImageNet's RGB statistics on [0, 1]."""
 
+_SCALE = (1 / (255 * np.array(STD)))[:, None, None].astype(np.float32)
+_OFFSET = (np.array(MEAN) / np.array(STD))[:, None, None].astype(np.float32)
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -48,11 +51,15 @@ def scaled_size(width: int, height: int, scale: float) -> tuple[int, int]:
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def resize_picture(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Bicubic resize to (width, height); the picture itself where it has that size."""
+    return picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC)
+
+
 def normalise(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 3) uint8 RGB to (3, H, W) float32 with ImageNet's mean and deviation removed."""
-    scaled = image.astype(np.float32) / np.float32(255)
-    scaled = (scaled - np.float32(MEAN)) / np.float32(STD)
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+    planes = np.multiply(image.transpose(2, 0, 1), _SCALE, dtype=np.float32)
+    return np.subtract(planes, _OFFSET, out=planes)
 
 
 def draw_crop(
@@ -105,7 +112,7 @@ def augment(
     height, width = image.shape[:2]
     target = rng.randint(*how.resize_longest)
     size = longest_edge_size(width, height, target)
-    picture = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    picture = resize_picture(Image.fromarray(image), size)
     flip = rng.random() < how.flip
     picture = _jitter(picture, how, rng)
     pixels = normalise(np.asarray(picture))

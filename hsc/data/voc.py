@@ -346,7 +346,9 @@ def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise HscError(f"{path}: no such file; a data set in VOC layout has one") from None
+        raise HscError(
+            f"{path}: no such file; a data set in VOC layout has one: add it or run prepare_data"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise HscError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
 

@@ -4,7 +4,7 @@ Masks are never read here. Letters: C foreground classes.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hsc.data.samples import CamSamples
 from hsc.data.transforms import Augmentation
@@ -16,7 +16,7 @@ from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
 from hsc.methods.contrast import HscContrast, HscSettings
 from hsc.methods.crf_labels import LabelRefiner
-from hsc.methods.method import Method, MethodSettings
+from hsc.methods.method import Method, MethodSettings, needs_pcm
 from hsc.nets.build import cam_network, load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, RunParams, TrainCamParams
@@ -67,8 +67,10 @@ def build_method(
     class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
 ) -> Method:
     """The method that the parameters name, on a network with fresh weights."""
-    contrast = _contrast(class_names, run, network) if run.contrast == "hsc" else None
-    settings = _settings(run, params.view2_size)
+    contrast = None
+    if run.contrast == "hsc":
+        contrast = _contrast(class_names, run, network, params.crf_size)
+    settings = _settings(run, params.view2_size, params.loss_resolution)
     return Method(settings, cam_network(network_spec(class_names, run, network)), contrast)
 
 
@@ -77,7 +79,7 @@ def network_spec(
 ) -> dict[str, Any]:
     """The CAM network's specification (`hsc.nets.build.cam_network`)."""
     pcm = None
-    if _settings(run, view2_size=1).needs_pcm:
+    if needs_pcm(run.baseline, _equivariance(run)):
         pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
     projectors = None
     if run.contrast == "hsc":
@@ -105,18 +107,32 @@ def cam_optimiser(method: Method, params: TrainCamParams) -> Any:
     return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
 
 
-def _settings(run: RunParams, view2_size: int) -> MethodSettings:
-    equivariance = run.eps.equivariance
-    if equivariance == "auto":
-        equivariance = run.contrast != "none"
-    return MethodSettings(run.baseline, view2_size, run.eps.tau, run.eps.mix, equivariance)
+def _equivariance(run: RunParams) -> bool:
+    if run.eps.equivariance == "auto":
+        return run.contrast != "none"
+    return run.eps.equivariance
 
 
-def _contrast(class_names: tuple[str, ...], run: RunParams, network: NetworkParams) -> HscContrast:
+def _settings(
+    run: RunParams, view2_size: int, loss_resolution: Literal["pixels", "map"]
+) -> MethodSettings:
+    return MethodSettings(
+        baseline=run.baseline,
+        view2_size=view2_size,
+        loss_resolution=loss_resolution,
+        eps_tau=run.eps.tau,
+        eps_mix=run.eps.mix,
+        equivariance=_equivariance(run),
+    )
+
+
+def _contrast(
+    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, crf_size: int
+) -> HscContrast:
     values = run.hsc.model_dump()
     iterations = values.pop("crf_iterations")
     return HscContrast(
-        HscSettings(**values),
+        HscSettings(**values, crf_size=crf_size),
         len(class_names),
         (network.projector_class, network.projector_pixel),
         LabelRefiner(len(class_names) + 1, iterations),

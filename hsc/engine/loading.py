@@ -1,6 +1,6 @@
 """Loaders: training batches by step, and whole pictures one by one."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from hsc.data.stream import StepSampler
 from hsc.engine.runtime import Runtime
+from hsc.errors import HscError
 
 
 def step_batches(
@@ -18,14 +19,24 @@ def step_batches(
 
     def batches(start: int) -> Iterable[dict[str, Tensor]]:
         sampler = StepSampler(seed, len(samples), batch_size, start, steps)  # type: ignore[arg-type]
-        return DataLoader(samples, batch_sampler=sampler, **_loader_options(runtime))
+        return _Loader(samples, batch_sampler=sampler, **_loader_options(runtime))
 
     return batches
 
 
 def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
     """The items of a data set in order, unbatched: pictures differ in size."""
-    return DataLoader(samples, batch_size=None, **_loader_options(runtime))
+    return _Loader(samples, batch_size=None, **_loader_options(runtime))
+
+
+class _Loader(DataLoader[Any]):
+    """Raises a worker's HscError as it was: torch makes the worker's traceback its text."""
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from super().__iter__()
+        except HscError as error:
+            raise HscError(str(error).rpartition("HscError: ")[2].strip()) from None
 
 
 def _loader_options(runtime: Runtime) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups
 from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
-from hsc.errors import HscError
 from hsc.nets.backbones import TagClassifier, build_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, WarmupParams
@@ -66,13 +65,10 @@ def warm_up(
     """Train, write the backbone to `output`; return `tag_accuracy` and the loss history."""
     seed_torch(params.seed)
     ids = folder.ids("train_aug")
-    try:
-        backbone = build_backbone(
-            network.backbone, network.widths, params.output_stride, frozen_norm=False
-        )
-    except ValueError as error:
-        raise HscError(str(error)) from None
-    classifier = TagClassifier(backbone, folder.num_classes)
+    backbone = build_backbone(
+        network.backbone, network.widths, params.output_stride, frozen_norm=False
+    )
+    classifier = TagClassifier(backbone, folder.num_classes, params.pool)
     groups = parameter_groups(
         classifier.named_parameters(),
         lambda name: "pretrained",

@@ -23,7 +23,7 @@ def classification_terms(views: list[CamMaps], tags: Tensor) -> Terms:
 def seam_terms(views: list[CamMaps], sizes: list[Size], tags: Tensor) -> Terms:
     """SEAM: classification, adaptive min pooling on the PCM's maps, ER and ECR.
 
-    As published, on maps brought to their view's pixels (`sizes`).
+    On maps brought to `sizes`, one a view; as published these are the views' pixels.
     """
     (cam1, cam2), (refined1, refined2) = _at_pixels(views, sizes)
     terms = [multilabel_soft_margin(cam, tags) for cam in (cam1, cam2)]

@@ -40,7 +40,7 @@ class HscSettings:
     k_class: int
     k_pixel: int
     background_score: float
-    crf_size: int | None
+    crf_size: int
 
 
 @dataclass(frozen=True)
@@ -140,8 +140,7 @@ class HscContrast(nn.Module):
 
     def _crf(self, cam: Tensor, image: Tensor, tags: Tensor, size: tuple[int, int]) -> Tensor:
         """Labels refined on the picture, then down-sampled to the map (HSC, section 3.4)."""
-        side = self.settings.crf_size
-        whole = tuple(image.shape[2:]) if side is None else (side, side)
+        whole = (self.settings.crf_size, self.settings.crf_size)
         label = pseudo_label(driving_cam(cam, tags, whole), self.settings.background_score)
         label = self._refine_labels(resize(image, whole), label)
         return F.interpolate(label[:, None].float(), size, mode="nearest")[:, 0].long()

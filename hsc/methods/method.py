@@ -26,18 +26,23 @@ from hsc.nets.cam import CamMaps, CamNetwork
 
 @dataclass(frozen=True)
 class MethodSettings:
-    """What is computed. `equivariance` only matters to EPS: SEAM always has it."""
+    """What is computed. `equivariance` only matters to EPS: SEAM always has it.
+
+    loss_resolution: SEAM's losses on maps brought to the view's `pixels`, as published, or on the
+    `map`'s own cells, which says much the same for a fraction of the work.
+    """
 
     baseline: Literal["cam", "seam", "eps"]
     view2_size: int
+    loss_resolution: Literal["pixels", "map"]
     eps_tau: float
     eps_mix: float
     equivariance: bool
 
-    @property
-    def needs_pcm(self) -> bool:
-        """Whether the network has to have SEAM's pixel correlation module."""
-        return self.baseline == "seam" or (self.baseline == "eps" and self.equivariance)
+
+def needs_pcm(baseline: str, equivariance: bool) -> bool:
+    """Whether a method needs SEAM's pixel correlation module in its network."""
+    return baseline == "seam" or (baseline == "eps" and equivariance)
 
 
 class Method(nn.Module):
@@ -54,7 +59,9 @@ class Method(nn.Module):
     def losses(self, batch: dict[str, Tensor]) -> Terms:
         """`image` (N, 3, S, S), `tags` (N, C), for EPS `saliency` (N, 1, S, S); see module."""
         images = [batch["image"]]
-        if self.contrast is not None or self.settings.needs_pcm:
+        if self.contrast is not None or needs_pcm(
+            self.settings.baseline, self.settings.equivariance
+        ):
             images.append(self._second_view(batch["image"]))
         views = [self.network(image) for image in images]
         with torch.autocast(images[0].device.type, enabled=False):
@@ -82,7 +89,8 @@ class Method(nn.Module):
         self, views: list[CamMaps], images: list[Tensor], batch: dict[str, Tensor]
     ) -> Terms:
         tags, s = batch["tags"], self.settings
-        sizes = [tuple(image.shape[2:]) for image in images]
+        shown = images if s.loss_resolution == "pixels" else [view.cam for view in views]
+        sizes = [tuple(picture.shape[2:]) for picture in shown]
         if s.baseline == "seam":
             return seam_terms(views, sizes, tags)
         if s.baseline == "cam":

@@ -6,9 +6,10 @@ Letters: N batch, H W pixels, h w map cells (H / stride, rounded up), D channels
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from hsc.errors import HscError
 
 
 class Features(NamedTuple):
@@ -116,22 +117,32 @@ def backbone_names() -> tuple[str, ...]:
 def build_backbone(
     name: str, widths: Sequence[int], output_stride: int, frozen_norm: bool
 ) -> Backbone:
-    """Build a backbone by its recipe name. Raises ValueError for an unknown one."""
+    """Build a backbone by its recipe name. Raises HscError for an unknown one."""
     if name not in _BACKBONES:
         known = ", ".join(backbone_names())
-        raise ValueError(f"network.backbone: {name!r} is unknown; there are: {known}")
+        raise HscError(f"network.backbone: {name!r} is unknown; there are: {known}")
     return _BACKBONES[name](widths=widths, output_stride=output_stride, frozen_norm=frozen_norm)
 
 
 class TagClassifier(nn.Module):
-    """A backbone with a linear layer on the global average: what the warm-up trains."""
+    """A backbone whose strongest map cells tell the tags: what the warm-up trains.
 
-    def __init__(self, backbone: Backbone, num_classes: int) -> None:
+    Each class's logit is the mean over the `pool` (a fraction in (0, 1]) strongest cells of its
+    map. With all cells (global average pooling) a small distinctive part is diluted and is learned
+    several times more slowly; the CAM training that follows averages over all cells.
+    Raises ValueError for a fraction outside (0, 1].
+    """
+
+    def __init__(self, backbone: Backbone, num_classes: int, pool: float = 1.0) -> None:
         super().__init__()
+        if not 0 < pool <= 1:
+            raise ValueError(f"pool has to be in (0, 1], got {pool}")
         self.backbone = backbone
         self.head = nn.Conv2d(backbone.channels, num_classes, 1, bias=False)
+        self.pool = pool
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) to tag logits (N, C)."""
-        features = self.backbone(image).final
-        return self.head(torch.mean(features, dim=(2, 3), keepdim=True)).flatten(1)
+        maps = self.head(self.backbone(image).final).flatten(2)  # (N, C, h*w)
+        cells = max(1, round(self.pool * maps.shape[2]))
+        return maps.topk(cells, dim=2).values.mean(dim=2)

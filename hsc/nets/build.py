@@ -90,9 +90,6 @@ def check_classes(path: Path, spec: Spec, class_names: tuple[str, ...]) -> None:
 
 
 def _backbone(spec: Spec, frozen_norm: bool) -> Backbone:
-    try:
-        return build_backbone(
-            spec["backbone"], spec["widths"], spec["output_stride"], frozen_norm=frozen_norm
-        )
-    except ValueError as error:
-        raise HscError(str(error)) from None
+    return build_backbone(
+        spec["backbone"], spec["widths"], spec["output_stride"], frozen_norm=frozen_norm
+    )

@@ -29,6 +29,7 @@ def params(tiny_augmentation: AugmentationParams) -> WarmupParams:
     return WarmupParams(
         output_stride=8,
         seed=0,
+        pool=0.2,
         epochs=5,
         batch_size=4,
         sizes=(20, 24, 32),

@@ -28,7 +28,7 @@ ALL_ON = HscSettings(
     k_class=4,
     k_pixel=6,
     background_score=0.4,
-    crf_size=None,
+    crf_size=16,
 )
 C, D1, D2, SIDE = 3, 5, 4, 16
 MEMORIES = ("class1", "class2", "pixel1", "pixel2")
@@ -407,8 +407,8 @@ def test_crf_that_changes_nothing_changes_nothing_at_map_size() -> None:
     assert_same(plain, refined)
 
 
-@pytest.mark.parametrize(("size", "expected"), [(None, SIDE), (10, 10)])
-def test_crf_sees_the_whole_picture_or_the_size_asked_for(size: int | None, expected: int) -> None:
+@pytest.mark.parametrize("size", [SIDE, 10])
+def test_crf_sees_the_whole_picture_at_the_size_asked_for(size: int) -> None:
     seen = []
 
     def spy(image: Tensor, label: Tensor) -> Tensor:
@@ -419,8 +419,8 @@ def test_crf_sees_the_whole_picture_or_the_size_asked_for(size: int | None, expe
     make(spy, crf="all", crf_size=size)(**batch)
     assert len(seen) == 2, "once a view"
     for image, label in seen:
-        assert image.shape == (3, 3, expected, expected)
-        assert label.shape == (3, expected, expected)
+        assert image.shape == (3, 3, size, size)
+        assert label.shape == (3, size, size)
         assert label.dtype == torch.int64
         assert label.min() >= 0
         assert label.max() <= C

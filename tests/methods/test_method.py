@@ -1,6 +1,7 @@
 """A method: which views it computes, how its losses add up, where its gradients go."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from hsc.engine.cam_training import build_method
-from hsc.methods.method import Method, MethodSettings
+from hsc.losses.seam import equivariance
+from hsc.methods.method import Method, needs_pcm
 from hsc.params import NetworkParams, RunParams, TrainCamParams
 
 CLASSES = ("a", "b", "c")
@@ -56,8 +58,7 @@ def make_batch(seed: int = 0) -> dict[str, Tensor]:
     ],
 )
 def test_needs_pcm(baseline: Any, equivariance: bool, expected: bool) -> None:
-    settings = MethodSettings(baseline, VIEW2, 0.4, 0.5, equivariance)
-    assert settings.needs_pcm is expected
+    assert needs_pcm(baseline, equivariance) is expected
 
 
 @pytest.mark.parametrize(
@@ -252,3 +253,20 @@ def test_losses_are_in_float32_when_the_network_runs_in_bfloat16(build: Build) -
     found["loss"].backward()
     for name, parameter in method.network.named_parameters():
         assert parameter.grad is None or torch.isfinite(parameter.grad).all(), name
+
+
+def test_losses_at_map_resolution_are_those_of_the_maps_themselves(build: Build) -> None:
+    method = build(baseline="seam", contrast="none")
+    batch = make_batch()
+    at_pixels = method.losses(batch)
+    method.settings = replace(method.settings, loss_resolution="map")
+    on_maps = method.losses(batch)
+    views = [method.network(image) for image in (batch["image"], shrink(batch["image"]))]
+    expected = equivariance(views[0].cam, views[1].cam, batch["tags"])
+    torch.testing.assert_close(on_maps["equivariance"], expected)
+    assert on_maps["equivariance"] != at_pixels["equivariance"]
+
+
+def shrink(image: Tensor) -> Tensor:
+    size = (VIEW2, VIEW2)
+    return torch.nn.functional.interpolate(image, size, mode="bilinear", align_corners=True)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from hsc.errors import HscError
 from hsc.nets.backbones import SmallResNet, TagClassifier, backbone_names, build_backbone
 
 WIDTHS = (4, 6, 8, 10)
@@ -86,9 +87,7 @@ def test_build_by_name() -> None:
     backbone = build_backbone("small", WIDTHS, 8, frozen_norm=True)
     assert isinstance(backbone, SmallResNet)
     assert backbone.frozen_norm
-    with pytest.raises(
-        ValueError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"
-    ):
+    with pytest.raises(HscError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"):
         build_backbone("vgg", WIDTHS, 4, frozen_norm=False)
 
 
@@ -105,3 +104,17 @@ def test_tag_classifier_is_the_global_average_of_its_maps() -> None:
     assert logits.shape == (2, 3)
     maps = classifier.head(classifier.backbone(image).final)
     assert torch.allclose(logits, maps.mean(dim=(2, 3)), atol=1e-6)
+
+
+def test_tag_classifier_pools_the_strongest_cells() -> None:
+    classifier = TagClassifier(SmallResNet(WIDTHS), num_classes=3, pool=0.25).eval()
+    image = torch.randn(2, 3, 16, 16)
+    maps = classifier.head(classifier.backbone(image).final).flatten(2)  # 4 * 4 cells
+    strongest = maps.sort(dim=2, descending=True).values[:, :, :4]
+    assert torch.allclose(classifier(image), strongest.mean(dim=2), atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", [0.0, 1.5])
+def test_tag_classifier_refuses_another_fraction(pool: float) -> None:
+    with pytest.raises(ValueError, match=r"pool has to be in \(0, 1\]"):
+        TagClassifier(SmallResNet(WIDTHS), num_classes=3, pool=pool)
