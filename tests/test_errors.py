@@ -17,6 +17,8 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+
+from hsc.nets.weights import load_weights, save_weights
 from tests.stage_runs import (
     change,
     contents,
@@ -28,8 +30,6 @@ from tests.stage_runs import (
     write_settings,
     write_yaml,
 )
-
-from hsc.nets.weights import load_weights, save_weights
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

@@ -14,6 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import yaml
+
+from hsc.data.classes import SHAPES_CLASSES
+from hsc.data.voc import VocFolder
+from hsc.scoring import read_labels
+from hsc.store import CamReader
 from tests.stage_runs import (
     BASELINES,
     ROOT,
@@ -28,11 +33,6 @@ from tests.stage_runs import (
     write_settings,
     write_yaml,
 )
-
-from hsc.data.classes import SHAPES_CLASSES
-from hsc.data.voc import VocFolder
-from hsc.scoring import read_labels
-from hsc.store import CamReader
 
 pytestmark = pytest.mark.usefixtures("cpu")
 

@@ -44,19 +44,26 @@ class Backbone(nn.Module):
         return self
 
 
-class _ResidualBlock(nn.Module):
-    """Pre-activation block: norm, ReLU, 3x3, norm, ReLU, 3x3, plus the (projected) input."""
+def _conv3x3(in_channels: int, channels: int, stride: int, dilation: int) -> nn.Conv2d:
+    return nn.Conv2d(
+        in_channels, channels, 3, stride, padding=dilation, dilation=dilation, bias=False
+    )
 
-    def __init__(self, in_channels: int, channels: int, stride: int, dilation: int) -> None:
+
+class _ResidualBlock(nn.Module):
+    """Pre-activation block: norm, ReLU, 3x3, norm, ReLU, 3x3, plus the (projected) input.
+
+    `dilations` of the first and of the second convolution; the first one has the stride.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
+    ) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = nn.Conv2d(
-            in_channels, channels, 3, stride, padding=dilation, dilation=dilation, bias=False
-        )
+        self.conv1 = _conv3x3(in_channels, channels, stride, dilations[0])
         self.norm2 = nn.BatchNorm2d(channels)
-        self.conv2 = nn.Conv2d(
-            channels, channels, 3, padding=dilation, dilation=dilation, bias=False
-        )
+        self.conv2 = _conv3x3(channels, channels, 1, dilations[1])
         self.shortcut = None
         if stride != 1 or in_channels != channels:
             self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
@@ -83,14 +90,15 @@ class SmallResNet(Backbone):
             raise ValueError(f"output_stride must be 4 or 8, got {output_stride}")
         stem, middle, deep, last = widths
         self.low_channels, self.mid_channels, self.channels = stem, middle, last
+        # Without the stride, everything behind it has to look twice as far: then the finer map
+        # holds the coarser one's values at every other cell, and weights fit both.
         stride, dilation = (2, 1) if output_stride == 8 else (1, 2)
-        self.stem = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False)
-        self.stage1 = _ResidualBlock(stem, stem, 1, 1)
-        self.stage2 = nn.Sequential(
-            _ResidualBlock(stem, middle, 2, 1), _ResidualBlock(middle, middle, 1, 1)
-        )
+        self.stem = _conv3x3(3, stem, 2, 1)
+        self.stage1 = _ResidualBlock(stem, stem)
+        self.stage2 = nn.Sequential(_ResidualBlock(stem, middle, 2), _ResidualBlock(middle, middle))
         self.stage3 = nn.Sequential(
-            _ResidualBlock(middle, deep, stride, 1), _ResidualBlock(deep, deep, 1, dilation)
+            _ResidualBlock(middle, deep, stride, (1, dilation)),
+            _ResidualBlock(deep, deep, 1, (dilation, dilation)),
         )
         self.norm3 = nn.BatchNorm2d(deep)
         self.last = nn.Conv2d(deep, last, 1, bias=False)

@@ -118,3 +118,11 @@ def test_tag_classifier_pools_the_strongest_cells() -> None:
 def test_tag_classifier_refuses_another_fraction(pool: float) -> None:
     with pytest.raises(ValueError, match=r"pool has to be in \(0, 1\]"):
         TagClassifier(SmallResNet(WIDTHS), num_classes=3, pool=pool)
+
+
+def test_weights_mean_the_same_at_both_output_strides() -> None:
+    coarse, fine = SmallResNet(WIDTHS, 8).eval(), SmallResNet(WIDTHS, 4).eval()
+    fine.load_state_dict(coarse.state_dict())
+    image = torch.randn(2, 3, 48, 40)
+    at_eight, at_four = coarse(image).final, fine(image).final
+    torch.testing.assert_close(at_four[:, :, ::2, ::2], at_eight)
