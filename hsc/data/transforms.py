@@ -58,7 +58,7 @@ def resize_picture(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def normalise(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """(H, W, 3) uint8 RGB to (3, H, W) float32 with ImageNet's mean and deviation removed."""
-    planes = np.multiply(image.transpose(2, 0, 1), _SCALE, dtype=np.float32)
+    planes = np.multiply(image.transpose(2, 0, 1), _SCALE, dtype=np.float32, order="C")
     return np.subtract(planes, _OFFSET, out=planes)
 
 

@@ -24,14 +24,23 @@ from hsc.params import NetworkParams, WarmupParams
 
 
 class _TagObjective(nn.Module):
-    """Multilabel soft margin loss on pictures that are resized to one of `sizes` a step."""
+    """Multilabel soft margin loss on pictures that are resized to one of `sizes` a step.
 
-    def __init__(self, classifier: TagClassifier, sizes: tuple[int, ...]) -> None:
+    The first half of the steps pools the strongest cells, the second half all of them: the first
+    finds the small distinctive parts quickly, the second spreads the evidence over the cells that
+    hold it, as the global average of CAM training wants it.
+    """
+
+    def __init__(
+        self, classifier: TagClassifier, sizes: tuple[int, ...], pool: float, steps: int
+    ) -> None:
         super().__init__()
         self.classifier = classifier
-        self._sizes = sizes
+        self._sizes, self._pool, self._steps = sizes, pool, steps
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        self.classifier.pool = self._pool if 2 * int(self.step) < self._steps else 1.0
         side = self._sizes[int(torch.randint(len(self._sizes), ()))]
         image = F.interpolate(batch["image"], (side, side), mode="bilinear", antialias=True)
         logits = self.classifier(image)
@@ -42,7 +51,8 @@ class _TagObjective(nn.Module):
         }
 
     def commit(self) -> None:
-        """Nothing is remembered."""
+        """Count the step."""
+        self.step += 1
 
 
 def one_cycle(lr: float, step: int, steps: int, rise: float = 0.3) -> float:
@@ -68,7 +78,7 @@ def warm_up(
     backbone = build_backbone(
         network.backbone, network.widths, params.output_stride, frozen_norm=False
     )
-    classifier = TagClassifier(backbone, folder.num_classes, params.pool)
+    classifier = TagClassifier(backbone, folder.num_classes)
     groups = parameter_groups(
         classifier.named_parameters(),
         lambda name: "pretrained",
@@ -81,7 +91,7 @@ def warm_up(
     samples = CamSamples(folder, ids, augmentation, params.seed, with_saliency=False)
     steps = max(1, params.epochs * len(ids) // params.batch_size)
     history = train(
-        _TagObjective(classifier, params.sizes),
+        _TagObjective(classifier, params.sizes, params.pool, steps),
         optimiser,
         step_batches(samples, params.seed, params.batch_size, steps, runtime),
         steps,
