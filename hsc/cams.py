@@ -106,4 +106,9 @@ def infer_cams(
         moved = [batch.to(runtime.device, non_blocking=True) for batch in batches]
         with runtime.autocast():
             cam = infer_cam(network, moved, classes, tuple(size), maps, merge)
+        if not torch.isfinite(cam).all():
+            raise HscError(
+                f"{image_id}: its CAM is not finite: the weights have run away; train again with "
+                "a lower learning rate"
+            )
         writer.add(image_id, cam.cpu().numpy(), classes)

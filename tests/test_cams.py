@@ -173,3 +173,21 @@ def test_a_failure_leaves_no_file(folder: VocFolder, tmp_path: Path) -> None:
     with pytest.raises(HscError, match=r"z\.jpg: no such picture"):
         write(folder, path, ["a", "z"])
     assert not path.exists()
+
+
+class RunAway(nn.Module):
+    """Maps of a network whose weights are beyond use."""
+
+    def forward(self, image: Tensor) -> CamMaps:
+        cam = torch.full_like(image[:, :1], torch.nan).expand(-1, 4, -1, -1)
+        return CamMaps(cam, cam, cam)
+
+
+def test_maps_that_are_not_finite_are_an_error(folder: VocFolder, tmp_path: Path) -> None:
+    ids = folder.ids("train_aug")
+    with (
+        pytest.raises(HscError, match="its CAM is not finite"),
+        CamWriter(tmp_path / "cams.h5", CLASSES, "digest") as writer,
+    ):
+        infer_cams(RunAway(), folder, ids, [1.0], True, "raw", "relu", writer, CPU)
+    assert not (tmp_path / "cams.h5").exists()

@@ -1,7 +1,7 @@
 """DeepLab with an atrous spatial pyramid (ASPP), as published with PPC and HSC.
 
-Rates and widths as in PROTOCOL: parallel 3x3 atrous branches and a pooled branch, concatenated,
-1x1, dropout, 1x1 classifier. Letters: N batch, C foreground classes, H W pixels, h w map cells.
+Parallel 3x3 atrous branches and a pooled branch, concatenated, 1x1, dropout, 1x1 classifier.
+Letters: N batch, C foreground classes, H W pixels, h w map cells.
 """
 
 from collections.abc import Sequence
