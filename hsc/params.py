@@ -175,10 +175,13 @@ class TrainCamParams(TrainingParams):
     """CAM training: a second, smaller view and the projectors' rate besides.
 
     `crf_size`: side in pixels at which HSC's CRF sees the pseudo labels; view 2's in the paper.
+    `crf_kernels`: exact on the device, or on a lattice (an approximation) on the CPU for sizes
+    whose pairs of pixels do not fit into memory.
     """
 
     view2_size: Count
     crf_size: Count
+    crf_kernels: Literal["exact", "lattice"]
     loss_resolution: Literal["pixels", "map"]
     lr_projector: Positive
 

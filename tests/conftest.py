@@ -128,6 +128,7 @@ def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
         checkpoint_every=3,
         view2_size=20,
         crf_size=20,
+        crf_kernels="exact",
         loss_resolution="pixels",
         augmentation=tiny_augmentation,
     )

@@ -69,7 +69,7 @@ def build_method(
     """The method that the parameters name, on a network with fresh weights."""
     contrast = None
     if run.contrast == "hsc":
-        contrast = _contrast(class_names, run, network, params.crf_size)
+        contrast = _contrast(class_names, run, network, params)
     settings = _settings(run, params.view2_size, params.loss_resolution)
     return Method(settings, cam_network(network_spec(class_names, run, network)), contrast)
 
@@ -127,13 +127,13 @@ def _settings(
 
 
 def _contrast(
-    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, crf_size: int
+    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
 ) -> HscContrast:
     values = run.hsc.model_dump()
     iterations = values.pop("crf_iterations")
     return HscContrast(
-        HscSettings(**values, crf_size=crf_size),
+        HscSettings(**values, crf_size=params.crf_size),
         len(class_names),
         (network.projector_class, network.projector_pixel),
-        LabelRefiner(len(class_names) + 1, iterations),
+        LabelRefiner(len(class_names) + 1, iterations, params.crf_kernels),
     )

@@ -21,7 +21,8 @@ from hsc.losses.prototypes import Prototypes, momentum_update
 from hsc.losses.roi import roi_contrast
 
 RefineLabels = Callable[[Tensor, Tensor], Tensor]
-"""(N, 3, S, S) normalised pictures and (N, S, S) int64 labels to refined labels."""
+"""(N, 3, S, S) normalised pictures and (2, N, S, S) int64 labels, a labelling a view, to refined
+labels."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,7 @@ class HscContrast(nn.Module):
         baseline has one. embeddings: (u1, u2) a view. image: view 2, (N, 3, S, S) normalised, for
         the CRF. tags: (N, C). All are whole batches: a distributed run gathers them first.
         """
-        size = tuple(maps[1].shape[2:])
-        views = [self._prepare(maps[i], embeddings[i], image, tags, size) for i in range(2)]
+        views = self._prepare(maps, embeddings, image, tags)
         terms: dict[str, Tensor] = {}
         self._pending = {}
         if self.settings.roi:
@@ -124,26 +124,34 @@ class HscContrast(nn.Module):
 
     def _prepare(
         self,
-        cam: Tensor,
-        embedding: tuple[Tensor, Tensor],
+        maps: tuple[Tensor, Tensor],
+        embeddings: tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]],
         image: Tensor,
         tags: Tensor,
-        size: tuple[int, int],
-    ) -> ContrastView:
-        foreground = driving_cam(cam, tags, size)
-        label = pseudo_label(foreground, self.settings.background_score)
-        crf_label = label
+    ) -> list[ContrastView]:
+        size = tuple(maps[1].shape[2:])
+        cams = [driving_cam(cam, tags, size) for cam in maps]
+        labels = [pseudo_label(cam, self.settings.background_score) for cam in cams]
+        crf_labels = labels
         if self.settings.crf != "none":
-            crf_label = self._crf(cam, image, tags, size)
-        u1, u2 = (resize(u, size) for u in embedding)
-        return ContrastView(u1, unit(u2), foreground, label, crf_label)
+            crf_labels = self._crf(maps, image, tags, size)
+        embedded = [tuple(resize(u, size) for u in pair) for pair in embeddings]
+        return [
+            ContrastView(u1, unit(u2), cam, label, crf_label)
+            for (u1, u2), cam, label, crf_label in zip(
+                embedded, cams, labels, crf_labels, strict=True
+            )
+        ]
 
-    def _crf(self, cam: Tensor, image: Tensor, tags: Tensor, size: tuple[int, int]) -> Tensor:
+    def _crf(
+        self, maps: tuple[Tensor, Tensor], image: Tensor, tags: Tensor, size: tuple[int, int]
+    ) -> list[Tensor]:
         """Labels refined on the picture, then down-sampled to the map (HSC, section 3.4)."""
         whole = (self.settings.crf_size, self.settings.crf_size)
-        label = pseudo_label(driving_cam(cam, tags, whole), self.settings.background_score)
-        label = self._refine_labels(resize(image, whole), label)
-        return F.interpolate(label[:, None].float(), size, mode="nearest")[:, 0].long()
+        score = self.settings.background_score
+        labels = torch.stack([pseudo_label(driving_cam(cam, tags, whole), score) for cam in maps])
+        refined = self._refine_labels(resize(image, whole), labels)
+        return list(F.interpolate(refined.float(), size, mode="nearest").long())
 
     @staticmethod
     def _both(

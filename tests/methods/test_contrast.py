@@ -42,7 +42,7 @@ def forbidden(image: Tensor, label: Tensor) -> Tensor:
 def clear_left(image: Tensor, label: Tensor) -> Tensor:
     """Stands for the CRF: the left half becomes background."""
     label = label.clone()
-    label[:, :, : label.shape[2] // 2] = 0
+    label[..., : label.shape[-1] // 2] = 0
     return label
 
 
@@ -417,15 +417,14 @@ def test_crf_sees_the_whole_picture_at_the_size_asked_for(size: int) -> None:
 
     batch = inputs()
     make(spy, crf="all", crf_size=size)(**batch)
-    assert len(seen) == 2, "once a view"
-    for image, label in seen:
-        assert image.shape == (3, 3, size, size)
-        assert label.shape == (3, size, size)
-        assert label.dtype == torch.int64
-        assert label.min() >= 0
-        assert label.max() <= C
-    if size is None:
-        assert torch.equal(seen[0][0], batch["image"])
+    ((image, labels),) = seen  # both views at once
+    assert image.shape == (3, 3, size, size)
+    assert labels.shape == (2, 3, size, size)
+    assert labels.dtype == torch.int64
+    assert labels.min() >= 0
+    assert labels.max() <= C
+    if size == SIDE:
+        assert torch.equal(image, batch["image"])
 
 
 def test_refined_labels_decide_the_roi() -> None:

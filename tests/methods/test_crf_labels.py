@@ -8,7 +8,10 @@ import torch
 
 from hsc.crf import TRAINING_CRF, refine_labels
 from hsc.data.transforms import normalise
+from hsc.methods import mean_field
 from hsc.methods.crf_labels import LabelRefiner, to_pixels
+
+KERNELS = ("exact", "lattice")
 
 
 def noisy_batch() -> tuple[np.ndarray, torch.Tensor]:
@@ -31,8 +34,8 @@ def test_to_pixels_undoes_the_normalisation_exactly() -> None:
     pixels[0, 0] = 0
     pixels[0, 1] = 255
     result = to_pixels(as_tensor(pixels))
-    assert result.dtype == np.uint8
-    np.testing.assert_array_equal(result, pixels)
+    assert result.dtype == torch.uint8
+    np.testing.assert_array_equal(result.numpy(), pixels)
 
 
 def test_to_pixels_cuts_what_is_no_colour() -> None:
@@ -44,47 +47,56 @@ def test_to_pixels_cuts_what_is_no_colour() -> None:
 
 def test_padding_becomes_the_mean_colour() -> None:
     """Outside the picture crops are 0 after normalisation."""
-    assert to_pixels(torch.zeros(1, 3, 1, 1)).ravel().tolist() == [124, 116, 104]
+    assert to_pixels(torch.zeros(1, 3, 1, 1)).flatten().tolist() == [124, 116, 104]
 
 
-def test_single_wrong_pixels_are_mended() -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_single_wrong_pixels_are_mended(kernels: str) -> None:
     pixels, label = noisy_batch()
     clean = torch.zeros_like(label)
     clean[:, :, 10:] = 1
-    refined = LabelRefiner(3, 10)(as_tensor(pixels), label)
-    assert torch.equal(refined, clean)
+    refined = LabelRefiner(3, 10, kernels)(as_tensor(pixels), torch.stack([label, clean]))
+    assert torch.equal(refined, torch.stack([clean, clean]))
 
 
-def test_is_the_training_crf_picture_by_picture() -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_is_the_training_crf_picture_by_picture_and_view_by_view(kernels: str) -> None:
     generator = np.random.default_rng(1)
     pixels = generator.integers(0, 256, (3, 12, 12, 3), dtype=np.uint8)
-    label = torch.from_numpy(generator.integers(0, 4, (3, 12, 12)))
-    before = label.clone()
-    refined = LabelRefiner(6, 3)(as_tensor(pixels), label)
+    labels = torch.from_numpy(generator.integers(0, 4, (2, 3, 12, 12)))
+    before = labels.clone()
+    refined = LabelRefiner(6, 3, kernels)(as_tensor(pixels), labels)
     assert refined.dtype == torch.int64
-    assert refined.device == label.device
-    assert torch.equal(label, before)
+    assert refined.device == labels.device
+    assert torch.equal(labels, before)
     config = replace(TRAINING_CRF, iterations=3)
-    for i in range(3):
-        expected = refine_labels(pixels[i], label[i].numpy(), 6, config)
-        np.testing.assert_array_equal(refined[i].numpy(), expected)
+    for view, i in np.ndindex(2, 3):
+        one = labels[view, i]
+        if kernels == "lattice":
+            expected = torch.from_numpy(refine_labels(pixels[i], one.numpy(), 6, config))
+        else:
+            picture = torch.from_numpy(pixels[i : i + 1]).float()
+            expected = mean_field.refine_labels(picture, one[None, None], 6, config)[0, 0]
+        assert torch.equal(refined[view, i], expected)
 
 
-def test_no_label_appears_that_was_not_there() -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_no_label_appears_that_was_not_there(kernels: str) -> None:
     pixels, label = noisy_batch()
-    refined = LabelRefiner(9, 5)(as_tensor(pixels), label * 7)
+    refined = LabelRefiner(9, 5, kernels)(as_tensor(pixels), label[None] * 7)
     assert set(refined.unique().tolist()) <= {0, 7}
 
 
-def test_all_background_stays() -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_all_background_stays(kernels: str) -> None:
     pixels, label = noisy_batch()
-    refined = LabelRefiner(3, 10)(as_tensor(pixels), torch.zeros_like(label))
+    refined = LabelRefiner(3, 10, kernels)(as_tensor(pixels), torch.zeros_like(label)[None])
     assert not refined.any()
 
 
-def test_misuse_raises() -> None:
+def test_misuse_of_the_lattice_raises() -> None:
     pixels, label = noisy_batch()
     with pytest.raises(ValueError, match=r"outside 0\.\.1"):
-        LabelRefiner(2, 1)(as_tensor(pixels), label + 1)
+        LabelRefiner(2, 1, "lattice")(as_tensor(pixels), label[None] + 1)
     with pytest.raises(ValueError, match="zip"):
-        LabelRefiner(3, 1)(as_tensor(pixels), label[:1])
+        LabelRefiner(3, 1, "lattice")(as_tensor(pixels), label[None, :1])
