@@ -16,7 +16,8 @@ from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
 from hsc.methods.contrast import HscContrast, HscSettings
 from hsc.methods.crf_labels import LabelRefiner
-from hsc.methods.method import Method, MethodSettings, needs_pcm
+from hsc.methods.method import Contrast, Method, MethodSettings, needs_pcm
+from hsc.methods.ppc import PpcContrast, PpcSettings
 from hsc.nets.build import cam_network, load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, RunParams, TrainCamParams
@@ -67,9 +68,7 @@ def build_method(
     class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
 ) -> Method:
     """The method that the parameters name, on a network with fresh weights."""
-    contrast = None
-    if run.contrast == "hsc":
-        contrast = _contrast(class_names, run, network, params.crf_size)
+    contrast = _contrast(class_names, run, network, params.crf_size)
     settings = _settings(run, params.view2_size, params.loss_resolution)
     return Method(settings, cam_network(network_spec(class_names, run, network)), contrast)
 
@@ -82,8 +81,9 @@ def network_spec(
     if needs_pcm(run.baseline, _equivariance(run)):
         pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
     projectors = None
-    if run.contrast == "hsc":
-        projectors = [network.projector_class, network.projector_pixel]
+    if run.contrast != "none":  # PPC has pixels and nothing else
+        wide = network.projector_class if run.contrast == "hsc" else None
+        projectors = [wide, network.projector_pixel]
     return {
         "backbone": network.backbone,
         "widths": list(network.widths),
@@ -128,7 +128,11 @@ def _settings(
 
 def _contrast(
     class_names: tuple[str, ...], run: RunParams, network: NetworkParams, crf_size: int
-) -> HscContrast:
+) -> Contrast | None:
+    if run.contrast == "none":
+        return None
+    if run.contrast == "ppc":
+        return PpcContrast(PpcSettings(**run.ppc.model_dump()), run.seed)
     values = run.hsc.model_dump()
     iterations = values.pop("crf_iterations")
     return HscContrast(

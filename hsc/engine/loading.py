@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hsc.data.stream import StepSampler
+from hsc.distributed import own_share, processes
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
 
@@ -15,11 +16,21 @@ from hsc.errors import HscError
 def step_batches(
     samples: Dataset[dict[str, Tensor]], seed: int, batch_size: int, steps: int, runtime: Runtime
 ) -> Callable[[int], Iterable[dict[str, Tensor]]]:
-    """The batches of a training from any step on, the same for any number of workers."""
+    """The batches of a training from any step on, the same for any number of workers.
+
+    In a distributed run each process loads its own share of every batch; `batch_size` is that of
+    the whole. Raises HscError when it cannot be shared out evenly.
+    """
+    if batch_size % processes():
+        raise HscError(
+            f"batch_size: {batch_size} pictures cannot be shared among {processes()} processes; "
+            "change one of them"
+        )
 
     def batches(start: int) -> Iterable[dict[str, Tensor]]:
         sampler = StepSampler(seed, len(samples), batch_size, start, steps)  # type: ignore[arg-type]
-        return _Loader(samples, batch_sampler=sampler, **_loader_options(runtime))
+        own = [own_share(batch) for batch in sampler]
+        return _Loader(samples, batch_sampler=own, **_loader_options(runtime))
 
     return batches
 
