@@ -22,7 +22,7 @@ from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
-from hsc.nets.cam import CamNetwork
+from hsc.nets.cam import CamNetwork, upsample
 from hsc.store import CamWriter
 
 _MERGE = {"relu": merge_relu, "softmax": merge_softmax}
@@ -81,6 +81,8 @@ def infer_cam(
         chosen = output.cam if maps == "raw" else output.refined
         if chosen is None:
             raise HscError("infer_cams: maps: refined, but this network has no PCM; use maps: raw")
+        if merge == "relu":  # SEAM's network brings its maps to the picture that it was given
+            chosen = upsample(chosen, tuple(batch.shape[2:]))
         found.append(chosen[0].float())
         found += [mirrored.flip(2).float() for mirrored in chosen[1:]]
     return _MERGE[merge](found, classes, size)

@@ -12,8 +12,6 @@ from typing import Any
 
 from hsc.errors import HscError
 
-_CHUNK = 1 << 20
-
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -86,30 +84,19 @@ def digest_json(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    return digest_files([path])
+    """SHA-256 (hex) of a file's bytes. Raises HscError for a file that cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise HscError(f"{path}: no such file; add it or run the stage that writes it") from None
+    except OSError as error:
+        raise HscError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def digest_files(paths: Iterable[Path]) -> str:
-    """SHA-256 (hex) over the bytes of several files in the order given.
-
-    Raises HscError for a file that cannot be read.
-    """
-    whole = hashlib.sha256()
-    for path in paths:
-        one = hashlib.sha256()
-        try:
-            with path.open("rb") as stream:
-                while chunk := stream.read(_CHUNK):
-                    one.update(chunk)
-        except FileNotFoundError:
-            raise HscError(
-                f"{path}: no such file; add it or run the stage that writes it"
-            ) from None
-        except OSError as error:
-            raise HscError(f"{path}: cannot be read ({error.strerror})") from None
-        whole.update(one.digest())
-    return whole.hexdigest()
+    """SHA-256 (hex) over several files in the order given. Raises HscError as `digest_file`."""
+    return hashlib.sha256("".join(map(digest_file, paths)).encode()).hexdigest()
 
 
 def link_files(source: Path, target: Path) -> int:

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
 from hsc.errors import HscError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Baseline = Literal["cam", "seam", "eps"]
 _Section = TypeVar("_Section")
@@ -34,8 +35,8 @@ class EpsParams(_Frozen):
     """EPS's constants (its VOC script: tau 0.4, mix 0.5) and the equivariance switch.
 
     `equivariance: auto` adds the PCM and SEAM's ER and ECR terms exactly when a contrast is on, as
-    HSC's published code does; `true` and `false` decide by hand (`true` with `contrast: none` is
-    the control).
+    HSC's published code does, and with PPC alike, so that the two can be compared; `true` and
+    `false` decide by hand (`true` with `contrast: none` is the control).
     """
 
     tau: Probability
@@ -61,6 +62,30 @@ class HscParams(_Frozen):
     crf_iterations: Count
 
 
+class PpcParams(_Frozen):
+    """PPC (CVPR 2022): its three terms, and which negatives and pixels the last one takes.
+
+    Of the hardest `hard_share` of the negatives, and of the pixels of a class, the easier ones are
+    kept, `kept_share` of all.
+    """
+
+    gamma: NonNegative
+    temperature: Positive
+    k: Count
+    background_score: Probability
+    cross_prototype: bool
+    cross_label: bool
+    intra_view: bool
+    hard_share: Share
+    kept_share: Share
+
+    @pydantic.model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        if self.kept_share > self.hard_share:
+            raise ValueError("kept_share: no more can be kept than are hard (hard_share)")
+        return self
+
+
 class SeedParams(_Frozen):
     """`best`: the papers' protocol, the best of the sweep on `train`; a number fixes it."""
 
@@ -79,8 +104,9 @@ class RunParams(_Frozen):
     seed: Annotated[int, Field(ge=0)]
     data: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     baseline: Baseline
-    contrast: Literal["none", "hsc"]
+    contrast: Literal["none", "ppc", "hsc"]
     eps: EpsParams
+    ppc: PpcParams
     hsc: HscParams
     seeds: SeedParams
     psa: PsaParams
@@ -93,6 +119,12 @@ class RunParams(_Frozen):
                 "contrast is hsc but hsc.roi, hsc.class and hsc.pixel are all false; "
                 "use `contrast: none` for the baseline alone"
             )
+        terms = (self.ppc.cross_prototype, self.ppc.cross_label, self.ppc.intra_view)
+        if self.contrast == "ppc" and not any(terms):
+            raise ValueError(
+                "contrast is ppc but ppc.cross_prototype, ppc.cross_label and ppc.intra_view are "
+                "all false; use `contrast: none` for the baseline alone"
+            )
         return self
 
 
@@ -103,16 +135,31 @@ class FolderParams(_Frozen):
 
 
 class NetworkParams(_Frozen):
-    """Backbone by name, and the widths of what stands on it."""
+    """Backbone by name, and the widths of what stands on it.
+
+    Which widths and output strides a backbone has is checked where it is built
+    (`hsc.nets.backbones`): only there are the backbones known. `projector`: `paper` is two
+    Conv-ReLU blocks for the ROI and class level, `published` what HSC's weights have.
+    """
 
     backbone: str
-    widths: tuple[Count, Count, Count, Count]
-    output_stride: Literal[4, 8]
+    widths: tuple[Count, Count, Count, Count] | None = None
+    output_stride: Literal[4, 8, 16]
     pcm_low: Count
     pcm_mid: Count
     pcm_out: Count
+    projector: Literal["paper", "published"] = "paper"
     projector_class: Count
     projector_pixel: Count
+
+    @property
+    def backbone_spec(self) -> dict[str, Any]:
+        """`backbone`, `widths` and `output_stride` as plain values (`hsc.nets.build`)."""
+        return {
+            "backbone": self.backbone,
+            "widths": None if self.widths is None else list(self.widths),
+            "output_stride": self.output_stride,
+        }
 
 
 class WarmupParams(_Frozen):
@@ -130,6 +177,37 @@ class WarmupParams(_Frozen):
     lr: Positive
     weight_decay: NonNegative
     augmentation: "AugmentationParams"
+
+
+class ImportParams(_Frozen):
+    """Published weights in place of the warm-up: what they are and where.
+
+    `weights`: a path (absolute, or relative to where the stage runs), or for the layout
+    `torchvision` a name such as IMAGENET1K_V2. `sha256`: the SHA-256 in hex that the file must
+    have. DVC watches this recipe and not the file, which may lie anywhere: with `sha256` a changed
+    file is an error until the recipe says so too, and then DVC runs the import again. Without it a
+    change is seen when the stage runs the next time (`dvc repro --force prepare_backbone`), in
+    metrics/backbone.json.
+    """
+
+    weights: Annotated[str, Field(min_length=1)]
+    layout: Literal[
+        "mxnet", "torchvision", "resnet38d", "seam", "eps", "eps_cls", "ppc", "hsc", "psa"
+    ]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+
+
+def _kind_of_backbone(values: Any) -> str:
+    """Which of the two a recipe's `prepare_backbone` is meant to be."""
+    if isinstance(values, dict):
+        return "(import)" if ImportParams.model_fields.keys() & values.keys() else "(warm-up)"
+    return "(import)" if isinstance(values, ImportParams) else "(warm-up)"
+
+
+BackboneParams = Annotated[
+    Annotated[WarmupParams, Tag("(warm-up)")] | Annotated[ImportParams, Tag("(import)")],
+    Discriminator(_kind_of_backbone),
+]
 
 
 class AugmentationParams(_Frozen):
@@ -174,12 +252,14 @@ class TrainingParams(_Frozen):
 class TrainCamParams(TrainingParams):
     """CAM training: a second, smaller view and the projectors' rate besides.
 
+    `head_dropout`: share of the head's input channels dropped in training (SEAM: 0.5).
     `crf_size`: side in pixels at which HSC's CRF sees the pseudo labels; view 2's in the paper.
     `crf_kernels`: exact on the device, or on a lattice (an approximation) on the CPU for sizes
     whose pairs of pixels do not fit into memory.
     """
 
     view2_size: Count
+    head_dropout: Annotated[float, Field(ge=0, lt=1)]
     crf_size: Count
     crf_kernels: Literal["exact", "lattice"]
     loss_resolution: Literal["pixels", "map"]
@@ -251,7 +331,7 @@ class Recipe(_Frozen):
 
     prepare_data: dict[str, Any]
     network: NetworkParams
-    prepare_backbone: WarmupParams
+    prepare_backbone: BackboneParams
     train_cam: ByBaseline
     infer_cams: InferByBaseline
     refine_crf: CrfParams
@@ -295,7 +375,9 @@ def _validate(path: Path, values: Any, kind: type[_Section]) -> _Section:
     except pydantic.ValidationError as error:
         lines = []
         for problem in error.errors():
-            key = ".".join(str(part) for part in problem["loc"]) or "(file)"
+            # Parts in brackets are no keys but the alternatives of a union.
+            parts = [str(part) for part in problem["loc"] if not str(part).startswith("(")]
+            key = ".".join(parts) or "(file)"
             lines.append(f"{path}: {key}: {problem['msg']} (got {_shorten(problem['input'])})")
         raise HscError("\n".join(lines)) from None
 

@@ -1,4 +1,4 @@
-"""Make the backbone that every variant starts from: a classification warm-up on the tags."""
+"""Make the backbone that every variant starts from: a warm-up on the tags, or an import."""
 
 from pathlib import Path
 
@@ -10,24 +10,38 @@ from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import detect_runtime
 from hsc.engine.warmup import warm_up
-from hsc.files import write_json
+from hsc.files import atomic_file, write_json
+from hsc.nets.imported import import_weights
 
 
 @stage
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets.")
 @path_option("--out", "outputs/backbone.pt", "The backbone's weights.")
-@path_option("--metrics", "metrics/backbone.json", "Tag accuracy on train_aug (JSON).")
+@path_option("--metrics", "metrics/backbone.json", "Tag accuracy, or what was imported (JSON).")
 @path_option("--plots", "plots/backbone.csv", "The loss of every step (CSV).")
 def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plots: Path) -> str:
-    """Train the backbone to tell the tags of `train_aug`; no method, no mask."""
+    """Train the backbone to tell the tags of `train_aug`, or import published weights."""
     run, recipe = parameters.load(params, recipes)
+    how = recipe.prepare_backbone
+    if isinstance(how, parameters.ImportParams):
+        found = import_weights(
+            how.weights,
+            how.layout,
+            out,
+            recipe.network.backbone,
+            backbone_only=True,
+            sha256=how.sha256,
+        )
+        write_json(metrics, found)
+        with atomic_file(plots) as partial:
+            partial.write_text("step,lr,loss\n")  # nothing was trained; DVC wants the file
+        return f"{out}: {found['tensors']} tensors of {found['source']} ({found['layout']})"
+
     folder = VocFolder(data / run.data)
-    key = training_key(folder, [], [recipe.network, recipe.prepare_backbone], with_saliency=False)
+    key = training_key(folder, [], [recipe.network, how], with_saliency=False)
     resume = ResumeFile(RESUME_FOLDER, "prepare_backbone", key)
-    accuracy, history = warm_up(
-        folder, recipe.network, recipe.prepare_backbone, detect_runtime(), resume, out
-    )
+    accuracy, history = warm_up(folder, recipe.network, how, detect_runtime(), resume, out)
     write_json(metrics, accuracy)
     write_history(plots, history)
     resume.clear()

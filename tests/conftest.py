@@ -70,8 +70,8 @@ def tiny_augmentation() -> AugmentationParams:
 def tiny_run() -> Callable[..., RunParams]:
     """Make RunParams: `tiny_run(baseline="eps", equivariance="auto", crf="none", ...)`.
 
-    Words that are no field of RunParams go to `hsc` (with its names) or, for `equivariance`, to
-    `eps`.
+    Words that are no field of RunParams go to the section of the contrast (with its names), that
+    of HSC where there is none, or, for `equivariance`, to `eps`.
     """
 
     def make(**changes: Any) -> RunParams:
@@ -96,16 +96,28 @@ def tiny_run() -> Callable[..., RunParams]:
                 "background_score": 0.1,
                 "crf_iterations": 2,
             },
+            "ppc": {
+                "gamma": 0.1,
+                "temperature": 0.1,
+                "k": 6,
+                "background_score": 0.2,
+                "cross_prototype": True,
+                "cross_label": True,
+                "intra_view": True,
+                "hard_share": 0.6,
+                "kept_share": 0.5,
+            },
             "seeds": {"threshold": "best"},
             "psa": {"enabled": False},
         }
+        section = "ppc" if changes.get("contrast") == "ppc" else "hsc"
         for key, value in changes.items():
             if key in values:
                 values[key] = value
             elif key == "equivariance":
                 values["eps"][key] = value
             else:
-                values["hsc"][key] = value
+                values[section][key] = value
         return RunParams.model_validate(values)
 
     return make
@@ -127,6 +139,7 @@ def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
         power=0.9,
         checkpoint_every=3,
         view2_size=20,
+        head_dropout=0.0,
         crf_size=20,
         crf_kernels="exact",
         loss_resolution="pixels",

@@ -133,8 +133,7 @@ def test_digests(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     one.write_bytes(b"ab")
     two.write_bytes(b"c")
-    inner = hashlib.sha256(b"ab").digest()
-    assert digest_file(one) == hashlib.sha256(inner).hexdigest()
+    assert digest_file(one) == hashlib.sha256(b"ab").hexdigest()
     assert digest_files([one, two]) != digest_files([two, one])
     # Where one file ends and the next begins counts.
     before = digest_files([one, two])

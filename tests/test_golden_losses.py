@@ -168,8 +168,8 @@ def test_ppc_prototypes_of_present_classes(path: Path, view: int) -> None:
 def test_ppc_contrast_given_the_prototypes(path: Path) -> None:
     """Cross-view and cross-CAM terms and their gradients, with all 21 published prototypes.
 
-    PPC's intra-view term is not expressible: it compares with the ten prototypes ranked 4 to 13 and
-    a random choice of pixels, where equation (12) has every prototype in the denominator.
+    PPC's intra-view term, of which equation (12) kept neither the choice of negatives nor that of
+    pixels, stands in tests/test_golden_ppc.py.
     """
     inputs, outputs, meta = load(path)
     size = tuple(inputs["cam_rv2_down"].shape[2:])

@@ -126,10 +126,20 @@ def test_values_arrive_typed_and_frozen(house: House) -> None:
         ("hsc.crf", "some"),
         ("hsc.k_class", 0),
         ("hsc.k_class", 1.5),
+        ("ppc.gama", 0.1),
+        ("ppc.gamma", -0.1),
+        ("ppc.temperature", 0),
+        ("ppc.k", 0),
+        ("ppc.background_score", 1.2),
+        ("ppc.intra_view", "sometimes"),
+        ("ppc.hard_share", 0),
+        ("ppc.hard_share", 1.1),
+        ("ppc.kept_share", -0.1),
         ("seeds.threshold", "worst"),
         ("seeds.threshold", 1.01),
         ("psa.enabled", True),  # not built
         ("hsc", None),
+        ("ppc", None),
     ],
 )
 def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) -> None:
@@ -150,7 +160,8 @@ def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) ->
         ("train_cam.cam.augmentation.hue", 0.6),
         ("train_cam.cam.augmentation.flip", 2),
         ("network.widths", [1, 2, 3]),
-        ("network.output_stride", 16),
+        ("network.output_stride", 2),
+        ("network.projector", "mine"),
         ("infer_cams.cam.scales", []),
         ("infer_cams.cam.maps", "fine"),
         ("refine_crf.label_confidence", 1),
@@ -198,6 +209,35 @@ def test_hsc_without_a_level_is_a_wrong_combination(house: House) -> None:
         assert part in message
     house.edit(house.params, "contrast", "none")
     house.load()
+
+
+def test_a_backbone_may_have_widths_of_its_own(house: House) -> None:
+    found = house.load()[1].network.backbone_spec
+    assert found == {"backbone": "small", "widths": [16, 32, 64, 96], "output_stride": 4}
+    house.edit(house.recipe, "network.widths", None)
+    assert house.load()[1].network.backbone_spec["widths"] is None
+    house.remove(house.recipe, "network.widths")
+    assert house.load()[1].network.widths is None
+
+
+def test_ppc_without_a_term_is_a_wrong_combination(house: House) -> None:
+    house.edit(house.params, "contrast", "ppc")
+    for term in ("cross_prototype", "cross_label", "intra_view"):
+        house.load()
+        house.edit(house.params, f"ppc.{term}", False)
+    message = house.message()
+    for part in (str(house.params), "ppc.cross_prototype", "ppc.intra_view", "contrast: none"):
+        assert part in message
+    house.edit(house.params, "contrast", "none")
+    house.load()
+
+
+def test_ppc_cannot_keep_more_than_is_hard(house: House) -> None:
+    house.edit(house.params, "ppc.kept_share", 0.7)
+    message = house.message()
+    assert f"{house.params}: ppc: " in message
+    assert "kept_share" in message
+    assert "hard_share" in message
 
 
 def test_resize_range_must_ascend(house: House) -> None:

@@ -9,6 +9,7 @@ from hsc.data.shapes import ShapesConfig, generate
 from hsc.data.voc import SPLITS, VocFolder
 from hsc.errors import HscError
 from hsc.files import atomic_folder
+from hsc.pool import process_count
 
 NAMES = ("shapes", "folder")
 
@@ -37,7 +38,7 @@ def prepare(
         if name == "folder":
             import_folder(source, partial, progress)
         else:
-            generate(partial, shapes or ShapesConfig(), progress)
+            generate(partial, shapes or ShapesConfig(), progress, process_count())
         VocFolder(partial).check()
     return counts(VocFolder(root))
 

@@ -16,7 +16,8 @@ from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
 from hsc.methods.contrast import HscContrast, HscSettings
 from hsc.methods.crf_labels import LabelRefiner
-from hsc.methods.method import Method, MethodSettings, needs_pcm
+from hsc.methods.method import Contrast, Method, MethodSettings, needs_pcm
+from hsc.methods.ppc import PpcContrast, PpcSettings
 from hsc.nets.build import cam_network, load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, RunParams, TrainCamParams
@@ -38,8 +39,9 @@ def train_cam(
     finite.
     """
     seed_torch(run.seed)
+    spec = network_spec(folder.class_names, run, network, params)
     method = build_method(folder.class_names, run, network, params)
-    load_backbone(method.network.backbone, backbone, network_spec(folder.class_names, run, network))
+    load_backbone(method.network.backbone, backbone, spec)
     samples = CamSamples(
         folder,
         folder.ids("train_aug"),
@@ -58,7 +60,6 @@ def train_cam(
         params.checkpoint_every,
         title=f"{run.baseline}, contrast {run.contrast}",
     )
-    spec = network_spec(folder.class_names, run, network)
     save_weights(output, "cam", spec, method.network.state_dict())
     return history
 
@@ -67,30 +68,30 @@ def build_method(
     class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
 ) -> Method:
     """The method that the parameters name, on a network with fresh weights."""
-    contrast = None
-    if run.contrast == "hsc":
-        contrast = _contrast(class_names, run, network, params)
+    contrast = _contrast(class_names, run, network, params)
     settings = _settings(run, params.view2_size, params.loss_resolution)
-    return Method(settings, cam_network(network_spec(class_names, run, network)), contrast)
+    spec = network_spec(class_names, run, network, params)
+    return Method(settings, cam_network(spec), contrast)
 
 
 def network_spec(
-    class_names: tuple[str, ...], run: RunParams, network: NetworkParams
+    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
 ) -> dict[str, Any]:
     """The CAM network's specification (`hsc.nets.build.cam_network`)."""
     pcm = None
     if needs_pcm(run.baseline, _equivariance(run)):
         pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
     projectors = None
-    if run.contrast == "hsc":
-        projectors = [network.projector_class, network.projector_pixel]
+    if run.contrast != "none":  # PPC has pixels and nothing else
+        wide = network.projector_class if run.contrast == "hsc" else None
+        projectors = [wide, network.projector_pixel]
     return {
-        "backbone": network.backbone,
-        "widths": list(network.widths),
-        "output_stride": network.output_stride,
+        **network.backbone_spec,
         "class_names": list(class_names),
         "pcm": pcm,
+        "projector": network.projector,
         "projectors": projectors,
+        "head_dropout": params.head_dropout,
     }
 
 
@@ -128,7 +129,11 @@ def _settings(
 
 def _contrast(
     class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
-) -> HscContrast:
+) -> Contrast | None:
+    if run.contrast == "none":
+        return None
+    if run.contrast == "ppc":
+        return PpcContrast(PpcSettings(**run.ppc.model_dump()), run.seed)
     values = run.hsc.model_dump()
     iterations = values.pop("crf_iterations")
     return HscContrast(

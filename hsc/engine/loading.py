@@ -1,25 +1,39 @@
 """Loaders: training batches by step, and whole pictures one by one."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hsc.data.stream import StepSampler
+from hsc.distributed import own_share, processes
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
+
+_Batch = TypeVar("_Batch")
 
 
 def step_batches(
     samples: Dataset[dict[str, Tensor]], seed: int, batch_size: int, steps: int, runtime: Runtime
 ) -> Callable[[int], Iterable[dict[str, Tensor]]]:
-    """The batches of a training from any step on, the same for any number of workers."""
+    """The batches of a training from any step on, the same for any number of workers.
+
+    In a distributed run each process loads its own share of every batch; `batch_size` is that of
+    the whole. Raises HscError when it cannot be shared out evenly.
+    """
+    if batch_size % processes():
+        raise HscError(
+            f"batch_size: {batch_size} pictures cannot be shared among {processes()} processes; "
+            "change one of them"
+        )
 
     def batches(start: int) -> Iterable[dict[str, Tensor]]:
         sampler = StepSampler(seed, len(samples), batch_size, start, steps)  # type: ignore[arg-type]
-        return _Loader(samples, batch_sampler=sampler, **_loader_options(runtime))
+        own = [own_share(batch) for batch in sampler]
+        return _one_ahead(_Loader(samples, batch_sampler=own, **_loader_options(runtime)))
 
     return batches
 
@@ -27,6 +41,20 @@ def step_batches(
 def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
     """The items of a data set in order, unbatched: pictures differ in size."""
     return _Loader(samples, batch_size=None, **_loader_options(runtime))
+
+
+def _one_ahead(batches: Iterable[_Batch]) -> Iterator[_Batch]:
+    """The same batches, each loaded by a thread while the one before it is used.
+
+    Without loader processes that hides most of the loading: both it and the networks spend their
+    time outside of Python's lock.
+    """
+    iterator = iter(batches)
+    with ThreadPoolExecutor(1, "loading") as pool:
+        following = pool.submit(next, iterator, None)
+        while (batch := following.result()) is not None:
+            following = pool.submit(next, iterator, None)
+            yield batch
 
 
 class _Loader(DataLoader[Any]):

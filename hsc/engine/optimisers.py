@@ -47,9 +47,9 @@ def build_optimiser(
 ) -> torch.optim.Optimizer:
     """SGD or AdamW over groups made by `parameter_groups`. Raises ValueError for another name."""
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=momentum)
+        return torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True)
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=lr)
+        return torch.optim.AdamW(groups, lr=lr, fused=True)
     raise ValueError(f"optimiser must be sgd or adamw, got {name!r}")
 
 

@@ -61,9 +61,7 @@ def train_segmentation(
     """
     seed_torch(seed)
     spec = {
-        "backbone": network.backbone,
-        "widths": list(network.widths),
-        "output_stride": network.output_stride,
+        **network.backbone_spec,
         "class_names": list(folder.class_names),
         "aspp_width": params.aspp_width,
         "aspp_rates": list(params.aspp_rates),

@@ -1,6 +1,7 @@
 """The one training loop: every network of the pipeline is trained by `train`.
 
-    while steps remain: set the rate, losses of a batch, guard, backward, step, commit, checkpoint
+    while steps remain: set the rate, losses of a batch, guard, backward, average over the
+                        processes, step, commit, checkpoint
 
 What it trains is an `Objective`: a module that turns a batch into named loss terms and, after the
 optimiser's step, commits what the batch changed in its memories (prototypes).
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from hsc.distributed import average_gradients
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import set_rate
 from hsc.engine.runtime import Runtime
@@ -63,6 +65,7 @@ def train(
         values = _values(terms, title, step)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
+        average_gradients(objective.parameters())
         optimiser.step()
         objective.commit()
         history.append({"step": step, "lr": lr, **values})

@@ -101,7 +101,8 @@ def warm_up(
         checkpoint_every=max(1, steps // 10),
         title="warm-up",
     )
-    spec = {"backbone": network.backbone, "widths": list(network.widths)}
+    widths = None if network.widths is None else list(network.widths)
+    spec = {"backbone": network.backbone, "widths": widths}
     save_weights(output, "backbone", spec, classifier.backbone.state_dict())
     return tag_accuracy(classifier, folder, runtime), history
 

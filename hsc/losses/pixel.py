@@ -31,12 +31,21 @@ def pixel_prototypes(u2: Tensor, activation: Tensor, labels: Tensor, k: int) -> 
         )
     score = activation.detach().transpose(0, 1).flatten(1)  # (C+1, P)
     rows = torch.arange(len(score), device=labels.device)
-    score = torch.where(labels.flatten() == rows[:, None], score, 0.0)
+    return strongest_mean(u2, torch.where(labels.flatten() == rows[:, None], score, 0.0), k)
+
+
+def strongest_mean(u: Tensor, score: Tensor, k: int) -> Prototypes:
+    """Mean of the k pixels of the highest score in each row, weighted by the scores.
+
+    u: (N, D, h, w). score: (R, P) >= 0; a pixel of score 0 does not count. k: at least 1. Returns
+    (R, D) L2-normalised, detached vectors and which rows have one: those with a score above 0.
+    What equation (10) of HSC and the prototype estimation of PPC share.
+    """
     top = score.topk(min(k, score.shape[1]), dim=1)
     weight = torch.zeros_like(score).scatter(1, top.indices, top.values)
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
-    vectors = weight @ _pixels(u2.detach())  # (C+1, D)
+    vectors = weight @ pixels(u.detach())  # (R, D)
     present = (total.squeeze(1) > 0) & (torch.linalg.vector_norm(vectors, dim=1) > SMALLEST_NORM)
     return Prototypes(unit(vectors), present)
 
@@ -51,7 +60,7 @@ def pixel_contrast(
     Returns a scalar >= 0, a zero that has a graph where no pixel is left.
     Raises ValueError as `info_nce` does.
     """
-    similarity = _pixels(u2) @ prototypes.vectors.detach().T  # (P, C+1)
+    similarity = pixels(u2) @ prototypes.vectors.detach().T  # (P, C+1)
     return info_nce(similarity, labels.flatten(), prototypes.present, temperature)
 
 
@@ -80,6 +89,6 @@ def pixel_level(
     return loss
 
 
-def _pixels(u2: Tensor) -> Tensor:
+def pixels(u: Tensor) -> Tensor:
     """(N, D, h, w) -> (P, D)."""
-    return u2.permute(0, 2, 3, 1).flatten(0, 2)
+    return u.permute(0, 2, 3, 1).flatten(0, 2)

@@ -1,7 +1,7 @@
 """A method: baseline and contrast on one CAM network.
 
 `Method.losses` computes both views and all terms of equation (1),
-L = L_baseline + gamma (L_rsc + L_csc + L_psc).
+L = L_baseline + gamma (L_rsc + L_csc + L_psc), or PPC's three terms in the place of HSC's.
 
 Letters: N batch, C foreground classes, S side of the training crop.
 """
@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hsc.distributed import gather
 from hsc.methods.baselines import (
     Terms,
     classification_terms,
@@ -21,7 +22,12 @@ from hsc.methods.baselines import (
     seam_terms,
 )
 from hsc.methods.contrast import HscContrast
+from hsc.methods.ppc import PpcContrast
 from hsc.nets.cam import CamMaps, CamNetwork
+
+Contrast = HscContrast | PpcContrast
+Embeddings = tuple[Tensor | None, Tensor]
+"""A view's embeddings of the class and of the pixel projector; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class Method(nn.Module):
     """The objective of CAM training (`hsc.engine.training.Objective`)."""
 
     def __init__(
-        self, settings: MethodSettings, network: CamNetwork, contrast: HscContrast | None
+        self, settings: MethodSettings, network: CamNetwork, contrast: Contrast | None
     ) -> None:
         super().__init__()
         self.settings = settings
@@ -57,7 +63,11 @@ class Method(nn.Module):
         self.contrast = contrast
 
     def losses(self, batch: dict[str, Tensor]) -> Terms:
-        """`image` (N, 3, S, S), `tags` (N, C), for EPS `saliency` (N, 1, S, S); see module."""
+        """`image` (N, 3, S, S), `tags` (N, C), for EPS `saliency` (N, 1, S, S); see module.
+
+        In a distributed run the batch is the process's own share, and what the network says of it
+        is gathered here: every loss is of the whole batch, in every process.
+        """
         images = [batch["image"]]
         if self.contrast is not None or needs_pcm(
             self.settings.baseline, self.settings.equivariance
@@ -77,38 +87,48 @@ class Method(nn.Module):
         return F.interpolate(image, (side, side), mode="bilinear", align_corners=True)
 
     def _terms(self, views: list[CamMaps], images: list[Tensor], batch: dict[str, Tensor]) -> Terms:
-        terms = self._baseline_terms(views, images, batch)
+        tags, whole = gather(batch["tags"]), [_gather_maps(view) for view in views]
+        terms = self._baseline_terms(whole, images, tags, batch)
         loss = sum(terms.values())
         if self.contrast is not None:
-            contrast = self._contrast_terms(views, images[1], batch["tags"])
+            maps = tuple(view.cam if view.refined is None else view.refined for view in whole)
+            embeddings = tuple(map(self._embeddings, views))
+            contrast = self.contrast(maps, embeddings, gather(images[1]), tags)
             loss = loss + self.contrast.settings.gamma * sum(contrast.values())
             terms = {**terms, **contrast}
         return {"loss": loss, **terms}
 
     def _baseline_terms(
-        self, views: list[CamMaps], images: list[Tensor], batch: dict[str, Tensor]
+        self, views: list[CamMaps], images: list[Tensor], tags: Tensor, batch: dict[str, Tensor]
     ) -> Terms:
-        tags, s = batch["tags"], self.settings
+        s = self.settings
         shown = images if s.loss_resolution == "pixels" else [view.cam for view in views]
         sizes = [tuple(picture.shape[2:]) for picture in shown]
         if s.baseline == "seam":
             return seam_terms(views, sizes, tags)
         if s.baseline == "cam":
             return classification_terms(views, tags)
-        terms = eps_terms(views, batch["saliency"], tags, s.eps_tau, s.eps_mix)
+        terms = eps_terms(views, gather(batch["saliency"]), tags, s.eps_tau, s.eps_mix)
         if s.equivariance:
             terms |= equivariance_terms(views, sizes, tags)
         return terms
 
-    def _contrast_terms(self, views: list[CamMaps], image2: Tensor, tags: Tensor) -> Terms:
-        maps = tuple(view.cam if view.refined is None else view.refined for view in views)
-        network = self.network
-        embeddings = tuple(
-            (network.projector_class(view.features), network.projector_pixel(view.features))
-            for view in views
+    def _embeddings(self, view: CamMaps) -> Embeddings:
+        wide, narrow = self.network.projector_class, self.network.projector_pixel
+        return (
+            None if wide is None else gather(wide(view.features)),
+            gather(narrow(view.features)),
         )
-        return self.contrast(maps, embeddings, image2, tags)
+
+
+def _gather_maps(view: CamMaps) -> CamMaps:
+    """The maps of the whole batch. Features stay where they are: the losses need only embeddings
+    of them, and those are small."""
+    refined = None if view.refined is None else gather(view.refined)
+    return CamMaps(gather(view.cam), refined, view.features)
 
 
 def _to_float(view: CamMaps) -> CamMaps:
-    return CamMaps(*(None if maps is None else maps.float() for maps in view))
+    """At least float32, whatever the network ran in."""
+    kind = torch.promote_types(view.cam.dtype, torch.float32)
+    return CamMaps(*(None if maps is None else maps.to(kind) for maps in view))

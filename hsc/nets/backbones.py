@@ -1,5 +1,8 @@
 """Backbones: what every one of them offers, the small one, and the table of names.
 
+The table is the only place that knows the names, with what each backbone can be asked for; the
+other networks stand in modules of their own (`resnet38`, `torchvision_resnet`).
+
 Letters: N batch, H W pixels, h w map cells (H / stride, rounded up), D channels of the last map.
 """
 
@@ -24,7 +27,8 @@ class Backbone(nn.Module):
     """Maps normalised RGB (N, 3, H, W) to `Features`; a subclass sets the channel counts.
 
     With `frozen_norm` every batch norm keeps its running statistics in training too, as all CAM
-    methods here do: small batches of crops would spoil the pretrained ones.
+    methods here do: small batches of crops would spoil the pretrained ones. The backbones that
+    come with published weights keep the norms' scales and offsets as well (`_freeze_scales`).
     """
 
     low_channels: int
@@ -42,6 +46,12 @@ class Backbone(nn.Module):
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
+
+    def _freeze_scales(self) -> None:
+        """Take the norms' scales and offsets out of training; for the end of `__init__`."""
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.requires_grad_(False)
 
 
 def _conv3x3(in_channels: int, channels: int, stride: int, dilation: int) -> nn.Conv2d:
@@ -114,7 +124,44 @@ class SmallResNet(Backbone):
         return Features(low, mid, F.relu(self.norm4(self.last(deep))))
 
 
-_BACKBONES: dict[str, Callable[..., Backbone]] = {"small": SmallResNet}
+def _small(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
+    assert widths is not None  # the table says that it takes widths
+    return SmallResNet(widths, output_stride, frozen_norm)
+
+
+# The other networks are subclasses of `Backbone`, so their modules import this one.
+def _resnet38(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
+    from hsc.nets.resnet38 import ResNet38
+
+    return ResNet38(frozen_norm)
+
+
+def _resnet50(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
+    from hsc.nets.torchvision_resnet import TorchvisionResNet
+
+    return TorchvisionResNet(50, output_stride, frozen_norm)
+
+
+def _resnet101(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
+    from hsc.nets.torchvision_resnet import TorchvisionResNet
+
+    return TorchvisionResNet(101, output_stride, frozen_norm)
+
+
+class _Entry(NamedTuple):
+    """What a recipe may ask of a backbone."""
+
+    build: Callable[[Sequence[int] | None, int, bool], Backbone]
+    strides: tuple[int, ...]
+    takes_widths: bool = False
+
+
+_BACKBONES = {
+    "small": _Entry(_small, (4, 8), takes_widths=True),
+    "resnet38": _Entry(_resnet38, (8,)),
+    "resnet50": _Entry(_resnet50, (8, 16)),
+    "resnet101": _Entry(_resnet101, (8, 16)),
+}
 
 
 def backbone_names() -> tuple[str, ...]:
@@ -123,13 +170,31 @@ def backbone_names() -> tuple[str, ...]:
 
 
 def build_backbone(
-    name: str, widths: Sequence[int], output_stride: int, frozen_norm: bool
+    name: str, widths: Sequence[int] | None, output_stride: int, frozen_norm: bool
 ) -> Backbone:
-    """Build a backbone by its recipe name. Raises HscError for an unknown one."""
+    """Build a backbone by its recipe name, with fresh weights.
+
+    widths: of `small` only, None for the others. Raises HscError for an unknown name, an output
+    stride that the backbone does not have, widths that are missing or out of place.
+    """
     if name not in _BACKBONES:
         known = ", ".join(backbone_names())
         raise HscError(f"network.backbone: {name!r} is unknown; there are: {known}")
-    return _BACKBONES[name](widths=widths, output_stride=output_stride, frozen_norm=frozen_norm)
+    entry = _BACKBONES[name]
+    if output_stride not in entry.strides:
+        strides = " or ".join(str(stride) for stride in entry.strides)
+        raise HscError(
+            f"output_stride: the backbone {name} has {strides}, got {output_stride}; "
+            "change it in the recipe"
+        )
+    if entry.takes_widths and widths is None:
+        raise HscError(f"network.widths: the backbone {name} needs them; give them in the recipe")
+    if not entry.takes_widths and widths is not None:
+        raise HscError(
+            f"network.widths: the backbone {name} has widths of its own, got {list(widths)}; "
+            "remove the key from the recipe or set it to null"
+        )
+    return entry.build(widths, output_stride, frozen_norm)
 
 
 class TagClassifier(nn.Module):

@@ -7,9 +7,11 @@ network that was trained, whatever the parameters say now.
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from hsc.errors import HscError
 from hsc.nets.backbones import Backbone, build_backbone
-from hsc.nets.cam import CamNetwork, Projector
+from hsc.nets.cam import CamNetwork, ContextProjector, Projector
 from hsc.nets.deeplab import DeepLab
 from hsc.nets.pcm import PixelCorrelation
 from hsc.nets.weights import load_state, load_weights
@@ -20,21 +22,25 @@ Spec = dict[str, Any]
 def cam_network(spec: Spec) -> CamNetwork:
     """Build a CAM network.
 
-    Keys: `backbone`, `widths`, `output_stride`, `class_names` (foreground), `pcm` (low, mid,
-    embedding channels) or None, `projectors` (class, pixel channels) or None.
+    Keys: `backbone`, `widths` (None for a backbone with widths of its own), `output_stride`,
+    `class_names` (foreground), `pcm` (low, mid, embedding channels) or None, `projectors` (class,
+    pixel channels; None for one that is left out) or None. Optional: `projector`, `paper` or
+    `published`; `head_dropout`, 0. Raises HscError for values that no network has.
     """
     backbone = _backbone(spec, frozen_norm=True)
     pcm = None
     if spec["pcm"] is not None:
         pcm = PixelCorrelation(backbone.low_channels, backbone.mid_channels, *spec["pcm"])
-    projectors = (None, None)
-    if spec["projectors"] is not None:
-        wide, narrow = spec["projectors"]
-        projectors = (
-            Projector(backbone.channels, wide, blocks=2),
-            Projector(backbone.channels, narrow, blocks=1),
-        )
-    return CamNetwork(backbone, len(spec["class_names"]), pcm, *projectors)
+    wide, narrow = spec["projectors"] or (None, None)
+    kind = spec.get("projector", "paper")
+    return CamNetwork(
+        backbone,
+        len(spec["class_names"]),
+        pcm,
+        None if wide is None else _class_projector(kind, backbone.channels, wide),
+        None if narrow is None else _pixel_projector(kind, backbone.channels, narrow),
+        spec.get("head_dropout", 0.0),
+    )
 
 
 def deeplab_network(spec: Spec) -> DeepLab:
@@ -93,3 +99,22 @@ def _backbone(spec: Spec, frozen_norm: bool) -> Backbone:
     return build_backbone(
         spec["backbone"], spec["widths"], spec["output_stride"], frozen_norm=frozen_norm
     )
+
+
+def _class_projector(kind: str, in_channels: int, channels: int) -> nn.Module:
+    """F_proj1, for the ROI and the class level."""
+    _check_projector(kind)
+    if kind == "published":
+        return ContextProjector(in_channels, channels)
+    return Projector(in_channels, channels, blocks=2)
+
+
+def _pixel_projector(kind: str, in_channels: int, channels: int) -> nn.Module:
+    """F_proj2, for the pixel level."""
+    _check_projector(kind)
+    return Projector(in_channels, channels, blocks=1, bias=kind == "paper")
+
+
+def _check_projector(kind: str) -> None:
+    if kind not in ("paper", "published"):
+        raise HscError(f"projector: {kind!r} is unknown; there are: paper, published")

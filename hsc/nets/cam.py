@@ -24,14 +24,18 @@ class Projector(nn.Module):
     """Conv-ReLU blocks (1x1) to an embedding space (HSC, section 3.1).
 
     HSC's F_proj1 has two blocks (ROI and class level), F_proj2 one (pixel level). The output is
-    not negative, so cosines are in [0, 1].
+    not negative, so cosines are in [0, 1]. The published code of PPC and HSC has no bias in the
+    one block of the pixel level.
     """
 
-    def __init__(self, in_channels: int, channels: int, blocks: int) -> None:
+    def __init__(self, in_channels: int, channels: int, blocks: int, bias: bool = True) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for block in range(blocks):
-            layers += [nn.Conv2d(in_channels if block == 0 else channels, channels, 1), nn.ReLU()]
+            layers += [
+                nn.Conv2d(in_channels if block == 0 else channels, channels, 1, bias=bias),
+                nn.ReLU(),
+            ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -39,19 +43,52 @@ class Projector(nn.Module):
         return self.layers(features)
 
 
+class ContextProjector(nn.Module):
+    """F_proj1 as HSC's published code has it: 3x3, batch norm, ReLU, 1x1; no ReLU at the end.
+
+    It takes the published weights; the paper's is `Projector`. Cosines are in [-1, 1]. The norm
+    keeps its statistics in training too, as there, so that an embedding does not depend on the
+    other pictures of the batch; unlike there its scale trains with the rest.
+    """
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, channels, 3, padding=1),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1),
+        )
+
+    def train(self, mode: bool = True) -> "ContextProjector":
+        super().train(mode)
+        self.layers[1].eval()
+        return self
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D, h, w) to (N, channels, h, w)."""
+        return self.layers(features)
+
+
 class CamNetwork(nn.Module):
-    """Backbone and 1x1 head without bias; a PCM and projectors where the method needs them."""
+    """Backbone and 1x1 head without bias; a PCM and projectors where the method needs them.
+
+    `head_dropout`: the share of the head's input channels that are dropped in training. SEAM and
+    PSA publish 0.5, EPS and HSC none; the projectors always see all channels.
+    """
 
     def __init__(
         self,
         backbone: Backbone,
         num_classes: int,
         pcm: PixelCorrelation | None = None,
-        projector_class: Projector | None = None,
-        projector_pixel: Projector | None = None,
+        projector_class: nn.Module | None = None,
+        projector_pixel: nn.Module | None = None,
+        head_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.head_dropout = nn.Dropout2d(head_dropout)
         self.head = nn.Conv2d(backbone.channels, num_classes + 1, 1, bias=False)
         nn.init.xavier_uniform_(self.head.weight)
         self.pcm = pcm
@@ -61,7 +98,7 @@ class CamNetwork(nn.Module):
     def forward(self, image: Tensor) -> CamMaps:
         """Normalised RGB (N, 3, H, W) to the maps of the view."""
         features = self.backbone(image)
-        cam = self.head(features.final)
+        cam = self.head(self.head_dropout(features.final))
         refined = None if self.pcm is None else self.pcm(cam, image, features)
         return CamMaps(cam, refined, features.final)
 

@@ -1,12 +1,16 @@
 """Weights files: written whole, read without unpickling objects.
 
 A weights file is `{"format", "kind", "spec", "state"}`: what kind of network it holds, the plain
-values needed to build that network again, and its state_dict.
+values needed to build that network again, and its state_dict. Checkpoints of other programs are
+read by `load_foreign`, with the same care.
 """
 
 import io
 import pickle
+import struct
 import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,8 @@ _FORMAT = 1
 # What torch raises for files that are cut off, changed or something else altogether.
 _DAMAGE = (
     RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError,
-    pickle.UnpicklingError, zipfile.BadZipFile,
+    ArithmeticError, AssertionError, MemoryError,
+    pickle.UnpicklingError, struct.error, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 
@@ -39,18 +44,53 @@ def load_whole(path: Path) -> dict[str, Any]:
     values.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
-            if damaged := archive.testzip():
-                raise zipfile.BadZipFile(f"damaged: {damaged}")
-        value = torch.load(path, map_location="cpu", weights_only=True)
+        value = _load(path, any_version=False)
     except FileNotFoundError:
         raise HscError(f"{path}: no such file; run the stage that writes it") from None
     except _DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise HscError(f"{path}: no readable weights file ({reason}); write it again") from None
+        raise HscError(
+            f"{path}: no readable weights file ({_reason(error)}); write it again"
+        ) from None
     if not isinstance(value, dict):
         raise HscError(f"{path}: holds a {type(value).__name__}, not a weights file")
     return value
+
+
+def load_foreign(path: Path) -> dict[str, Any]:
+    """Read a checkpoint that another program wrote with `torch.save`, of any version of PyTorch.
+
+    On the CPU, `weights_only`: nothing but tensors and plain values is ever unpickled. Raises
+    HscError when the file is missing, damaged or holds anything else.
+    """
+    try:
+        value = _load(path, any_version=True)
+    except FileNotFoundError:
+        raise HscError(f"{path}: no such file; give the path of the weights") from None
+    except _DAMAGE as error:
+        raise HscError(
+            f"{path}: no readable checkpoint ({_reason(error)}); download it again, or save its "
+            "state_dict alone with the program that wrote it"
+        ) from None
+    if not isinstance(value, dict):
+        raise HscError(f"{path}: holds a {type(value).__name__}, not a state_dict; save that")
+    return value
+
+
+def _load(path: Path, any_version: bool) -> Any:
+    """Before version 1.6 torch did not write archives; those files have no checksums."""
+    if not any_version or zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:  # torch does not compare the checksums
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"damaged: {damaged}")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _reason(error: Exception) -> str:
+    """One line; torch's own tells how to load a file that holds code, which is no advice here."""
+    text = str(error) or type(error).__name__
+    if text.startswith("Weights only load failed"):
+        return "damaged, or with more than tensors and plain values in it, which is not loaded"
+    return text.splitlines()[0]
 
 
 def save_weights(path: Path, kind: str, spec: dict[str, Any], state: dict[str, Any]) -> None:
@@ -73,19 +113,25 @@ def load_weights(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch
     return value["spec"], value["state"]
 
 
+def check_state(
+    expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Path
+) -> None:
+    """Raise HscError unless both have the same keys and shapes; every difference is named."""
+    problems = [f"missing {key}" for key in sorted(expected.keys() - state.keys())]
+    problems += [f"unexpected {key}" for key in sorted(state.keys() - expected.keys())]
+    problems += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
+        for key in sorted(expected.keys() & state.keys())
+        if expected[key].shape != state[key].shape
+    ]
+    if problems:
+        raise HscError(f"{path}: weights of another network: " + "; ".join(problems))
+
+
 def load_state(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     """Load a state_dict into a module; every missing, unexpected or misshapen key is named.
 
     Raises HscError: weights of another network are never loaded in part.
     """
-    own = module.state_dict()
-    problems = [f"missing {key}" for key in sorted(own.keys() - state.keys())]
-    problems += [f"unexpected {key}" for key in sorted(state.keys() - own.keys())]
-    problems += [
-        f"{key} is {tuple(state[key].shape)}, not {tuple(own[key].shape)}"
-        for key in sorted(own.keys() & state.keys())
-        if own[key].shape != state[key].shape
-    ]
-    if problems:
-        raise HscError(f"{path}: weights of another network: " + "; ".join(problems))
+    check_state(module.state_dict(), state, path)
     module.load_state_dict(state)

@@ -106,7 +106,16 @@ def test_training_writes_a_whole_network(undisturbed: Result, tiny_folder: VocFo
 
 @pytest.mark.parametrize(
     ("baseline", "contrast"),
-    [("cam", "none"), ("cam", "hsc"), ("seam", "none"), ("eps", "none"), ("eps", "hsc")],
+    [
+        ("cam", "none"),
+        ("cam", "ppc"),
+        ("cam", "hsc"),
+        ("seam", "none"),
+        ("seam", "ppc"),
+        ("eps", "none"),
+        ("eps", "ppc"),
+        ("eps", "hsc"),
+    ],
 )
 def test_every_method_trains(
     training: Train, tiny_run: Run, short: TrainCamParams, baseline: str, contrast: str
@@ -115,9 +124,27 @@ def test_every_method_trains(
     output, history = training(f"{baseline}-{contrast}", run=run, params=short)
     assert len(history) == 2
     _, spec = load_cam_network(output)
-    needs_pcm = baseline == "seam" or (baseline, contrast) == ("eps", "hsc")
+    needs_pcm = baseline == "seam" or (baseline == "eps" and contrast != "none")
     assert (spec["pcm"] is not None) == needs_pcm
-    assert (spec["projectors"] is not None) == (contrast == "hsc")
+    assert spec["projectors"] == {"none": None, "ppc": [None, 5], "hsc": [6, 5]}[contrast]
+
+
+def test_interrupted_ppc_draws_what_the_undisturbed_run_draws(
+    training: Train, tiny_run: Run, tiny_cam_params: TrainCamParams, interrupted: Interrupt
+) -> None:
+    changes = {
+        "run": tiny_run(contrast="ppc"),
+        "params": tiny_cam_params.model_copy(update={"steps": 5, "checkpoint_every": 2}),
+    }
+    expected, its_history = training("ppc", **changes)
+    terms = ["classification", "minimum", "equivariance", "cross_equivariance"]
+    contrast = ["cross_prototype", "cross_label", "intra_view"]
+    assert list(its_history[0]) == ["step", "lr", "loss", *terms, *contrast]
+    assert all(row[name] > 0 for row in its_history for name in contrast)
+    interrupted(Method, 3, lambda: training("ppc-interrupted", **changes))
+    found, history = training("ppc-interrupted", **changes)
+    assert history == its_history
+    assert found.read_bytes() == expected.read_bytes()
 
 
 def test_same_parameters_same_bytes(training: Train, undisturbed: Result) -> None:
@@ -445,6 +472,7 @@ def test_parameters_reach_the_contrast(
     [
         ("none", "auto", False),
         ("hsc", "auto", True),
+        ("ppc", "auto", True),
         ("none", True, True),
         ("hsc", False, False),
     ],
@@ -461,5 +489,6 @@ def test_equivariance_of_eps(
     method = build_method(("a", "b"), run, tiny_network, tiny_cam_params)
     assert method.settings.equivariance is expected
     assert method.settings.view2_size == 20
-    assert (network_spec(("a", "b"), run, tiny_network)["pcm"] == [3, 3, 4]) is expected
+    spec = network_spec(("a", "b"), run, tiny_network, tiny_cam_params)
+    assert (spec["pcm"] == [3, 3, 4]) is expected
     assert (method.network.pcm is not None) is expected

@@ -83,12 +83,47 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_build_by_name() -> None:
-    assert "small" in backbone_names()
+    assert backbone_names() == ("resnet101", "resnet38", "resnet50", "small")
     backbone = build_backbone("small", WIDTHS, 8, frozen_norm=True)
     assert isinstance(backbone, SmallResNet)
     assert backbone.frozen_norm
     with pytest.raises(HscError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"):
         build_backbone("vgg", WIDTHS, 4, frozen_norm=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "stride"),
+    [("resnet38", 8), ("resnet50", 8), ("resnet50", 16), ("resnet101", 8), ("resnet101", 16)],
+)
+def test_every_backbone_keeps_its_promises(name: str, stride: int) -> None:
+    with torch.device("meta"):
+        backbone = build_backbone(name, None, stride, frozen_norm=True).train()
+        low, mid, final = backbone(torch.empty(2, 3, 33, 40))
+    assert final.shape == (2, backbone.channels, math.ceil(33 / stride), math.ceil(40 / stride))
+    assert low.shape[1] == backbone.low_channels
+    assert mid.shape[1] == backbone.mid_channels
+    assert not any(norm.training for norm in norms(backbone))
+    assert not any(p.requires_grad for norm in norms(backbone) for p in norm.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "widths", "stride", "words"),
+    [
+        ("small", WIDTHS, 16, "output_stride: the backbone small has 4 or 8, got 16"),
+        ("resnet38", None, 4, "output_stride: the backbone resnet38 has 8, got 4"),
+        ("resnet50", None, 4, "output_stride: the backbone resnet50 has 8 or 16, got 4"),
+        ("resnet101", None, 32, "output_stride: the backbone resnet101 has 8 or 16, got 32"),
+        ("small", None, 8, "network.widths: the backbone small needs them"),
+        ("resnet38", WIDTHS, 8, "network.widths: the backbone resnet38 has widths of its own"),
+        ("resnet50", [1], 16, "network.widths: the backbone resnet50 has widths of its own"),
+    ],
+)
+def test_what_a_backbone_does_not_have_is_the_user_s_problem(
+    name: str, widths: tuple[int, ...] | None, stride: int, words: str
+) -> None:
+    with pytest.raises(HscError) as caught:
+        build_backbone(name, widths, stride, frozen_norm=False)
+    assert str(caught.value).startswith(words)
 
 
 @pytest.mark.parametrize("stride", [2, 16])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hsc.errors import HscError
-from hsc.nets.backbones import SmallResNet
+from hsc.nets.backbones import SmallResNet, build_backbone
 from hsc.nets.build import (
     cam_network,
     check_classes,
@@ -17,6 +17,7 @@ from hsc.nets.build import (
     load_cam_network,
     load_deeplab,
 )
+from hsc.nets.cam import ContextProjector
 from hsc.nets.weights import save_weights
 
 CAM = {
@@ -49,6 +50,64 @@ def test_a_cam_network_is_what_its_specification_says() -> None:
     assert len(network.projector_pixel.layers) == 2
     bare = cam_network(CAM | {"pcm": None, "projectors": None})
     assert bare.pcm is bare.projector_class is bare.projector_pixel is None
+
+
+def test_published_projectors() -> None:
+    network = cam_network(CAM | {"projector": "published"})
+    features = network(torch.randn(1, 3, 16, 16)).features
+    assert isinstance(network.projector_class, ContextProjector)
+    assert network.projector_class(features).shape == (1, 9, 4, 4)
+    assert network.projector_pixel(features).shape == (1, 6, 4, 4)
+    assert network.projector_pixel.layers[0].bias is None
+    assert cam_network(CAM | {"projector": "paper"}).projector_pixel.layers[0].bias is not None
+    with pytest.raises(HscError, match="projector: 'mine' is unknown; there are: paper, published"):
+        cam_network(CAM | {"projector": "mine"})
+
+
+def test_one_projector_alone() -> None:
+    network = cam_network(CAM | {"projectors": [None, 6]})
+    assert network.projector_class is None
+    assert network.projector_pixel is not None
+
+
+def test_dropout_before_the_head_comes_from_the_specification() -> None:
+    assert cam_network(CAM).head_dropout.p == 0
+    assert cam_network(CAM | {"head_dropout": 0.5}).head_dropout.p == 0.5
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet38"])
+def test_networks_on_other_backbones(name: str) -> None:
+    other = {"backbone": name, "widths": None, "output_stride": 8}
+    with torch.device("meta"):  # the PCM needs numbers; its sizes are checked below
+        cam = cam_network(CAM | other | {"pcm": None})
+        deeplab = deeplab_network(DEEPLAB | other)
+        maps = cam(torch.empty(2, 3, 33, 40))
+        assert maps.cam.shape == (2, 4, 5, 5)
+        assert cam.projector_class(maps.features).shape == (2, 9, 5, 5)
+        assert deeplab.eval()(torch.empty(1, 3, 33, 40)).shape == (1, 3, 33, 40)
+        refining = cam_network(CAM | other)
+    assert refining.pcm.reduce_low.in_channels == refining.backbone.low_channels
+    assert refining.pcm.reduce_mid.in_channels == refining.backbone.mid_channels
+    assert cam.backbone.frozen_norm
+    assert not deeplab.backbone.frozen_norm
+
+
+def test_the_pcm_takes_maps_of_several_strides() -> None:
+    spec = CAM | {"backbone": "resnet50", "widths": None, "output_stride": 16}
+    maps = cam_network(spec).eval()(torch.randn(1, 3, 33, 40))
+    assert maps.cam.shape == maps.refined.shape == (1, 4, 3, 3)
+
+
+def test_a_backbone_without_widths_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "backbone.pt"
+    spec = {"backbone": "resnet50", "widths": None}
+    written = build_backbone("resnet50", None, 16, frozen_norm=False)
+    save_weights(path, "backbone", spec, written.state_dict())
+    read = build_backbone("resnet50", None, 8, frozen_norm=True)
+    load_backbone(read, path, spec | {"output_stride": 8})
+    assert torch.equal(read.layer4[2].conv3.weight, written.layer4[2].conv3.weight)
+    with pytest.raises(HscError, match="its backbone is resnet50, the recipe's is small"):
+        load_backbone(SmallResNet(CAM["widths"]), path, CAM)
 
 
 def test_a_deeplab_is_what_its_specification_says() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hsc.nets.backbones import SmallResNet
-from hsc.nets.cam import CamNetwork, Projector, upsample
+from hsc.nets.cam import CamNetwork, ContextProjector, Projector, upsample
 from hsc.nets.pcm import PixelCorrelation
 
 
@@ -75,6 +75,39 @@ def test_projector(blocks: int) -> None:
     assert found.min() >= 0
     convolutions = [part for part in projector.modules() if isinstance(part, torch.nn.Conv2d)]
     assert len(convolutions) == blocks
+
+
+def test_projector_without_bias_maps_nothing_to_nothing() -> None:
+    assert Projector(10, 6, 1, bias=False)(torch.zeros(1, 10, 3, 4)).eq(0).all()
+
+
+def test_context_projector() -> None:
+    torch.manual_seed(0)
+    projector = ContextProjector(10, 6).train()
+    features = torch.randn(2, 10, 3, 4)
+    found = projector(features)
+    assert found.shape == (2, 6, 3, 4)
+    assert found.min() < 0  # no ReLU at the end
+    found.sum().backward()
+    assert all(p.grad is not None for p in projector.parameters())
+    # an embedding does not depend on the rest of the batch, in training either
+    assert projector.training
+    torch.testing.assert_close(projector(features[:1]), found[:1])
+    assert projector.layers[1].num_batches_tracked == 0
+    # it sees its neighbours: a change in one cell reaches the next one
+    features[0, :, 0, 0] += 1
+    assert not torch.equal(projector(features)[0, :, 1, 1], found[0, :, 1, 1])
+
+
+def test_dropout_before_the_head_in_training_only() -> None:
+    torch.manual_seed(0)
+    network = CamNetwork(SmallResNet((4, 6, 8, 10), frozen_norm=True), 3, head_dropout=0.5)
+    image = torch.randn(2, 3, 16, 16)
+    cam, _, features = network.train()(image)
+    assert not torch.equal(cam, network.head(features))
+    assert torch.equal(features, network(image).features)  # the projectors see all channels
+    cam, _, features = network.eval()(image)
+    assert torch.equal(cam, network.head(features))
 
 
 def test_upsample_puts_corners_on_corners() -> None:

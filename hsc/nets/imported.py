@@ -1,0 +1,269 @@
+"""Published weights, translated into weights files of this package.
+
+| layout | file | becomes |
+| --- | --- | --- |
+| `mxnet` | ResNet-38's ImageNet weights as MXNet wrote them | backbone |
+| `resnet38d` | the same as a state_dict | backbone |
+| `torchvision` | ImageNet weights of ResNet-50 or ResNet-101, a file or a name | backbone |
+| `psa` | PSA's AffinityNet | affinity |
+| the other names in `hsc.nets.published` | a whole CAM network | cam |
+
+Only these keys are left out, and no others: ImageNet's classifiers, `linear1000_weight` and
+`linear1000_bias` (MXNet), `fc.weight` and `fc.bias` (torchvision). Only `num_batches_tracked` may
+be missing, which older programs did not save and nothing here computes with; it becomes 0. Any
+other key that is missing, unexpected or of another shape is an error, which lists them all.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor
+
+from hsc.data.classes import VOC_CLASSES
+from hsc.errors import HscError
+from hsc.nets import mxnet_params, published
+from hsc.nets.backbones import build_backbone
+from hsc.nets.weights import check_state, load_foreign, save_weights
+
+LAYOUTS = ("mxnet", "torchvision", *published.LAYOUTS)
+"""The names that a recipe or the command line may give."""
+
+TORCHVISION = ("resnet50", "resnet101")
+"""The backbones of the layout `torchvision`; all other layouts hold `resnet38`."""
+
+_COUNTER = ".num_batches_tracked"
+_WRAPPERS = ("state_dict", "model")
+
+
+class Source(NamedTuple):
+    """Where weights come from: the file, and what to call it in the metrics."""
+
+    path: Path
+    title: str
+
+
+class Imported(NamedTuple):
+    """What a weights file is made of (`hsc.nets.weights`)."""
+
+    kind: str
+    spec: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+def import_weights(
+    source: str,
+    layout: str,
+    output: Path,
+    backbone: str = "resnet38",
+    *,
+    backbone_only: bool = False,
+    class_names: tuple[str, ...] = VOC_CLASSES,
+    sha256: str | None = None,
+) -> dict[str, Any]:
+    """Translate `source` into the weights file `output`; return what the metrics say about it.
+
+    source: a path, or for the layout `torchvision` the name of its weights (`IMAGENET1K_V2`),
+    which are downloaded once into torch's own cache. backbone: the name that the recipe gives it.
+    backbone_only: keep only the backbone of a whole network. class_names: the foreground classes
+    of a CAM network, in the order of its outputs. sha256: what the file must have, unless None.
+
+    Returns `sha256` (hex, of the file), `layout`, `source` (the file's or the weights' name) and
+    `tensors`, the number written. Raises HscError for a file that is missing, damaged, changed or
+    of another layout, an unknown layout, a backbone that the layout does not hold, values that are
+    not finite, and a download that fails.
+    """
+    found = locate(source, layout, backbone)
+    digest = check_digest(found.path, sha256)
+    imported = translate(found.path, layout, backbone, class_names)
+    if backbone_only:
+        imported = backbone_of(imported)
+    save_weights(output, imported.kind, imported.spec, imported.state)
+    return {
+        "sha256": digest,
+        "layout": layout,
+        "source": found.title,
+        "tensors": len(imported.state),
+    }
+
+
+def locate(source: str, layout: str, backbone: str) -> Source:
+    """Find the file; download named weights of torchvision. Raises HscError as `import_weights`."""
+    if layout not in LAYOUTS:
+        raise HscError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
+    held = TORCHVISION if layout == "torchvision" else ("resnet38",)
+    if backbone not in held:
+        raise HscError(
+            f"layout: {layout} holds {' or '.join(held)}, but the backbone is {backbone}; "
+            "change one of them"
+        )
+    if layout == "torchvision":
+        urls = named_weights(backbone)
+        if source in urls:
+            return Source(_download(*urls[source]), f"torchvision {backbone} {urls[source][0]}")
+        if not Path(source).exists():
+            raise HscError(
+                f"{source}: no such file, and torchvision has no such weights of {backbone}; "
+                f"there are: {', '.join(urls)}"
+            )
+    return Source(Path(source), Path(source).name)
+
+
+def named_weights(backbone: str) -> dict[str, tuple[str, str]]:
+    """Name: proper name and URL of torchvision's weights; `DEFAULT` stands for one of the others.
+
+    torchvision is asked here and not at the top, because it takes a second to load.
+    """
+    from torchvision.models import get_model_weights
+
+    members = get_model_weights(backbone).__members__
+    return {name: (member.name, member.url) for name, member in members.items()}
+
+
+def check_digest(path: Path, expected: str | None) -> str:
+    """The file's SHA-256 in hex. Raises HscError when it is not the one that is expected."""
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise HscError(f"{path}: no such file; give the path of the weights") from None
+    except OSError as error:
+        raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+    if expected is not None and digest != expected.lower():
+        raise HscError(
+            f"{path}: its SHA-256 is {digest}, not {expected.lower()}; get the file that was meant "
+            "or, if the new one is right, change sha256"
+        )
+    return digest
+
+
+def translate(
+    path: Path, layout: str, backbone: str, class_names: tuple[str, ...] = VOC_CLASSES
+) -> Imported:
+    """Read a file and translate its keys (module docstring). Raises HscError."""
+    spec: dict[str, Any] = {"backbone": backbone, "widths": None}
+    if layout == "torchvision":
+        return Imported("backbone", spec, torchvision_state(read_state(path), backbone, path))
+    if layout == "mxnet":
+        state = mxnet_state(path)
+        return Imported("backbone", spec, published.convert("resnet38d", state, path))
+    state = published.convert(layout, read_state(path), path, len(class_names))
+    if layout == "resnet38d":
+        return Imported("backbone", spec, state)
+    if layout == "psa":
+        return Imported("affinity", spec | {"output_stride": 8}, state)
+    return Imported("cam", published.cam_spec(layout, class_names), state)
+
+
+def backbone_of(imported: Imported) -> Imported:
+    """The backbone alone; a backbone comes back as it is."""
+    if imported.kind == "backbone":
+        return imported
+    prefix = "backbone."
+    state = {
+        key.removeprefix(prefix): tensor
+        for key, tensor in imported.state.items()
+        if key.startswith(prefix)
+    }
+    spec = {key: imported.spec[key] for key in ("backbone", "widths")}
+    return Imported("backbone", spec, state)
+
+
+def mxnet_state(path: Path) -> dict[str, Tensor]:
+    """ResNet-38's arrays under its published keys, without the classifier.
+
+    Names that are not ResNet-38's stay as they are, for the check of the layout to list.
+    """
+    return checked(
+        {
+            mxnet_params.resnet38_key(name): torch.from_numpy(array)
+            for name, array in mxnet_params.read(path).items()
+            if name not in mxnet_params.DROPPED
+        },
+        path,
+    )
+
+
+def torchvision_state(state: Mapping[str, Tensor], backbone: str, path: Path) -> dict[str, Tensor]:
+    """torchvision's state_dict without `fc`, its keys and shapes checked."""
+    with torch.device("meta"):  # shapes only: no memory, no random numbers
+        expected = build_backbone(backbone, None, 16, frozen_norm=False).state_dict()
+    missing = {key for key in expected.keys() - state.keys() if key.endswith(_COUNTER)}
+    found = {key: tensor for key, tensor in state.items() if key not in ("fc.weight", "fc.bias")}
+    found |= {key: torch.tensor(0) for key in missing}
+    check_state(expected, found, path)
+    return {key: found[key] for key in expected}
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The state_dict in a `.pth` file, bare or under `state_dict` or `model`.
+
+    A `module.` before every key (DataParallel) is taken off. Raises HscError as `load_foreign` and
+    `checked`.
+    """
+    value = load_foreign(path)
+    for wrapper in _WRAPPERS:
+        if isinstance(value.get(wrapper), dict):
+            value = value[wrapper]
+    if not value:
+        raise HscError(f"{path}: an empty state_dict; give the file with the weights")
+    strange = [repr(key) for key, entry in value.items() if not _is_entry(key, entry)]
+    if strange:
+        raise HscError(
+            f"{path}: no state_dict, these are no tensors with names: {', '.join(strange)}; "
+            f"give a state_dict, bare or under {' or '.join(_WRAPPERS)}"
+        )
+    if all(key.startswith("module.") for key in value):
+        value = {key.removeprefix("module."): tensor for key, tensor in value.items()}
+    return checked(value, path)
+
+
+def checked(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The tensors as float32, counters of steps as int64.
+
+    Raises HscError, listing them, for tensors that are sparse or without values, not of a
+    floating-point type or not finite.
+    """
+    found, problems = {}, []
+    for key, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_meta:
+            problems.append(f"{key} is sparse or has no values")
+        elif key.endswith(_COUNTER):
+            found[key] = tensor.long()
+        elif not tensor.is_floating_point():
+            problems.append(f"{key} is of type {tensor.dtype}, not floating point")
+        elif not bool(torch.isfinite(tensor).all()):
+            problems.append(f"{key} has values that are not finite")
+        else:
+            found[key] = tensor.float()
+    if problems:
+        raise HscError(f"{path}: unusable weights: {'; '.join(problems)}; download the file again")
+    return found
+
+
+def _is_entry(key: Any, entry: Any) -> bool:
+    return isinstance(key, str) and isinstance(entry, Tensor)
+
+
+def _download(name: str, url: str) -> Path:
+    """The file in torch's cache (`TORCH_HOME`), downloaded if it is not there.
+
+    The file's name has the beginning of its SHA-256, which is checked, also when it was there.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+    prefix = path.stem.rpartition("-")[2]
+    if not path.exists():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=False)
+        except (OSError, RuntimeError) as error:  # RuntimeError: of another SHA-256
+            raise HscError(
+                f"{name}: cannot be downloaded from {url} ({error}); download it by other means "
+                "and give its path"
+            ) from None
+    if not check_digest(path, None).startswith(prefix):
+        raise HscError(f"{path}: damaged, its SHA-256 does not begin with {prefix}; delete it")
+    return path

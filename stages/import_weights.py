@@ -1,0 +1,62 @@
+"""Translate published weights into a weights file of this package; no stage of the pipeline.
+
+    python -m stages.import_weights FILE --layout seam --output outputs/cam.pt
+    python -m stages.import_weights FILE.params --layout mxnet --output outputs/backbone.pt
+    python -m stages.import_weights IMAGENET1K_V2 --layout torchvision --backbone resnet101 \
+        --output outputs/backbone.pt
+
+The layouts are explained in `hsc/nets/imported.py`.
+"""
+
+from pathlib import Path
+
+import click
+
+from hsc.cli import PATH, stage
+from hsc.data.classes import VOC_CLASSES
+from hsc.data.voc import read_classes
+from hsc.files import write_json
+from hsc.nets.imported import LAYOUTS, TORCHVISION, import_weights
+
+
+@stage
+@click.argument("source", metavar="FILE")
+@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="What FILE holds.")
+@click.option(
+    "--backbone",
+    type=click.Choice(("resnet38", *TORCHVISION)),
+    default="resnet38",
+    help="Which network, for the layout torchvision.",
+)
+@click.option("--backbone-only", is_flag=True, help="Keep the backbone alone.")
+@click.option("--classes", type=PATH, help="classes.txt of a CAM network; VOC's without it.")
+@click.option("--sha256", help="What FILE must have (hex).")
+@click.option("--output", type=PATH, required=True, help="The weights file to write.")
+@click.option("--metrics", type=PATH, help="Where to write the SHA-256 and the rest (JSON).")
+def main(
+    source: str,
+    layout: str,
+    backbone: str,
+    backbone_only: bool,
+    classes: Path | None,
+    sha256: str | None,
+    output: Path,
+    metrics: Path | None,
+) -> str:
+    """Translate the published weights in FILE, or torchvision's of that name."""
+    found = import_weights(
+        source,
+        layout,
+        output,
+        backbone,
+        backbone_only=backbone_only,
+        class_names=VOC_CLASSES if classes is None else read_classes(classes),
+        sha256=sha256,
+    )
+    if metrics is not None:
+        write_json(metrics, found)
+    return f"{output}: {found['tensors']} tensors of {found['source']}, SHA-256 {found['sha256']}"
+
+
+if __name__ == "__main__":
+    main()
