@@ -20,7 +20,8 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, strict=True)]
 Baseline = Literal["cam", "seam", "eps"]
 _Section = TypeVar("_Section")
 
@@ -101,7 +102,7 @@ class PsaParams(_Frozen):
 class RunParams(_Frozen):
     """`params.yaml`: what is run."""
 
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     data: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
     baseline: Baseline
     contrast: Literal["none", "ppc", "hsc"]
@@ -169,7 +170,7 @@ class WarmupParams(_Frozen):
     """
 
     output_stride: Literal[4, 8]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     pool: Annotated[float, Field(gt=0, le=1)]
     epochs: Count
     batch_size: Count
@@ -382,9 +383,23 @@ def _validate(path: Path, values: Any, kind: type[_Section]) -> _Section:
         raise HscError("\n".join(lines)) from None
 
 
+class _NoDuplicates(yaml.SafeLoader):
+    """The safe loader, but a key that stands twice is an error: the first value would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} stands twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> Any:
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
     except OSError as error:
         raise HscError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

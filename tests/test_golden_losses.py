@@ -124,7 +124,7 @@ def test_ppc_normalised_maps(path: Path, view: int) -> None:
     inputs, outputs, _ = load(path)
     name = f"norm_cam{view}"
     expected = outputs[name][:, 1:].clip(min=0)  # channel 0 is the constant background score
-    assert_close(PPC_FIXTURE, name, maps.min_max(ppc_maps(inputs, view))[:, 1:], expected)
+    assert_close(PPC_FIXTURE, name, maps.max_norm(ppc_maps(inputs, view))[:, 1:], expected)
 
 
 @pytest.mark.parametrize("view", [1, 2])
@@ -132,7 +132,7 @@ def test_ppc_normalised_maps(path: Path, view: int) -> None:
 def test_ppc_pseudo_labels(path: Path, view: int) -> None:
     inputs, outputs, meta = load(path)
     tags = torch.from_numpy(inputs["label"])
-    cam_fg = maps.min_max(ppc_maps(inputs, view))[:, 1:] * tags[:, :, None, None]
+    cam_fg = maps.max_norm(ppc_maps(inputs, view))[:, 1:] * tags[:, :, None, None]
     labels = maps.pseudo_label(cam_fg, meta["bg_threshold"])
     name = f"pseudo_label{view}"
     assert_close(PPC_FIXTURE, name, labels.flatten(), outputs[name])
@@ -151,7 +151,7 @@ def test_ppc_prototypes_of_present_classes(path: Path, view: int) -> None:
     tags = torch.from_numpy(inputs["label"])
     cam = ppc_maps(inputs, view)
     u2 = maps.resize(ppc_features(meta, view), (cam.shape[2], cam.shape[3]))
-    activation = maps.min_max(cam)
+    activation = maps.max_norm(cam)
     present = [c for c in range(1, 21) if tags[:, c - 1].any()]
     assert not set(present) & set(meta["tie_sensitive_prototype_rows"])
     got = []

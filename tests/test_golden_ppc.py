@@ -49,7 +49,7 @@ def test_prototypes_of_present_classes(path: Path, view: int) -> None:
     """
     inputs, outputs, meta = load(path)
     size = inputs["cam_rv2_down"].shape[2:]
-    activation = maps.min_max(maps.resize(torch.from_numpy(inputs[f"cam_rv{view}_down"]), size))
+    activation = maps.max_norm(maps.resize(torch.from_numpy(inputs[f"cam_rv{view}_down"]), size))
     got = ppc.batch_prototypes(features(meta, view, size), activation, k=32)
     present = [c for c in range(1, 21) if inputs["label"][:, c - 1].any()]
     assert got.present[present].all()

@@ -1,8 +1,7 @@
 """Loaders: training batches by step, and whole pictures one by one."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +11,6 @@ from hsc.data.stream import StepSampler
 from hsc.distributed import own_share, processes
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
-
-_Batch = TypeVar("_Batch")
 
 
 def step_batches(
@@ -33,7 +30,7 @@ def step_batches(
     def batches(start: int) -> Iterable[dict[str, Tensor]]:
         sampler = StepSampler(seed, len(samples), batch_size, start, steps)  # type: ignore[arg-type]
         own = [own_share(batch) for batch in sampler]
-        return _one_ahead(_Loader(samples, batch_sampler=own, **_loader_options(runtime)))
+        return _Loader(samples, batch_sampler=own, **_loader_options(runtime))
 
     return batches
 
@@ -41,20 +38,6 @@ def step_batches(
 def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
     """The items of a data set in order, unbatched: pictures differ in size."""
     return _Loader(samples, batch_size=None, **_loader_options(runtime))
-
-
-def _one_ahead(batches: Iterable[_Batch]) -> Iterator[_Batch]:
-    """The same batches, each loaded by a thread while the one before it is used.
-
-    Without loader processes that hides most of the loading: both it and the networks spend their
-    time outside of Python's lock.
-    """
-    iterator = iter(batches)
-    with ThreadPoolExecutor(1, "loading") as pool:
-        following = pool.submit(next, iterator, None)
-        while (batch := following.result()) is not None:
-            following = pool.submit(next, iterator, None)
-            yield batch
 
 
 class _Loader(DataLoader[Any]):

@@ -16,11 +16,13 @@ SMALLEST_NORM = 1e-8
 
 
 def max_norm(cam: Tensor) -> Tensor:
-    """SEAM's normalisation in training: relu(x - min - e) / (max - min + e) after a ReLU, e = 1e-5.
+    """ReLU, then relu(x - min - e) / (max - min + e), e = 1e-5: SEAM's losses, and the map that
+    drives the contrast of PPC and HSC.
 
     cam: (N, K, h, w) float, any range. Returns the same shape in [0, 1), by image and channel;
     a constant channel (an all-zero one too) gives 0 and gets no gradient.
-    Source: Wang et al. 2020 (SEAM), published training code.
+    Source: the published training code of SEAM; that of PPC and HSC carries the same margin, but
+    turns an all-zero channel into -1 and makes a class's minimum negative, where both are 0 here.
     Raises ValueError where `cam` is not four-dimensional.
     """
     if cam.dim() != 4:
@@ -29,16 +31,6 @@ def max_norm(cam: Tensor) -> Tensor:
     low = cam.amin(dim=(2, 3), keepdim=True)
     high = cam.amax(dim=(2, 3), keepdim=True)
     return (cam - low - MARGIN).relu() / (high - low + MARGIN)
-
-
-def min_max(cam: Tensor) -> Tensor:
-    """The map that drives the contrast of PPC and HSC: ReLU, then (x - min) / (max - min).
-
-    Shapes, range and errors as in `max_norm`, which it equals: the published min-max carries the
-    same margin of 1e-5, and maps and labels agree with the published ones only with it. Theirs
-    turns an all-zero channel into -1 and makes a class's minimum negative; here both are 0.
-    """
-    return max_norm(cam)
 
 
 def background_activation(cam_fg: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsc.losses.class_level import class_contrast, class_representations
-from hsc.losses.maps import background_activation, min_max, pseudo_label, resize, unit
+from hsc.losses.maps import background_activation, max_norm, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_level, pixel_prototypes
 from hsc.losses.prototypes import Prototypes, momentum_update
 from hsc.losses.roi import roi_contrast
@@ -60,7 +60,7 @@ def driving_cam(cam: Tensor, tags: Tensor, size: tuple[int, int]) -> Tensor:
 
     cam (N, C+1, *, *), background first, to (N, C, *size) in [0, 1]; carries no gradient.
     """
-    foreground = min_max(resize(cam.detach()[:, 1:], size))
+    foreground = max_norm(resize(cam.detach()[:, 1:], size))
     return foreground * tags[:, :, None, None]
 
 

@@ -35,7 +35,7 @@ class MethodSettings:
     """What is computed. `equivariance` only matters to EPS: SEAM always has it.
 
     loss_resolution: SEAM's losses on maps brought to the view's `pixels`, as published, or on the
-    `map`'s own cells, which says much the same for a fraction of the work.
+    `map`'s own cells, which is a fraction of the work.
     """
 
     baseline: Literal["cam", "seam", "eps"]

@@ -202,7 +202,7 @@ class TagClassifier(nn.Module):
 
     Each class's logit is the mean over the `pool` (a fraction in (0, 1]) strongest cells of its
     map. With all cells (global average pooling) a small distinctive part is diluted and is learned
-    several times more slowly; the CAM training that follows averages over all cells.
+    more slowly; the CAM training that follows averages over all cells.
     Raises ValueError for a fraction outside (0, 1].
     """
 
