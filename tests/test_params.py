@@ -81,6 +81,21 @@ def test_every_recipe_loads(recipe: Path, tmp_path: Path) -> None:
         assert getattr(loaded.infer_cams, name).scales
 
 
+def test_the_contrast_has_the_values_of_its_paper() -> None:
+    run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    hsc = run.hsc
+    assert (hsc.gamma, hsc.temperature, hsc.momentum) == (0.1, 0.1, 0.9)
+    assert (hsc.k_class, hsc.k_pixel) == (16, 32)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_infers_as_its_baseline_publishes(recipe: Path) -> None:
+    """SEAM: the PCM's maps, summed after a ReLU; EPS: the logits, after a softmax."""
+    infer = read(recipe)["infer_cams"]
+    assert (infer["seam"]["maps"], infer["seam"]["merge"]) == ("refined", "relu")
+    assert (infer["eps"]["maps"], infer["eps"]["merge"]) == ("raw", "softmax")
+
+
 def test_no_key_stands_in_both_files() -> None:
     run = set(read(REPOSITORY / "params.yaml"))
     for recipe in RECIPES:
@@ -263,6 +278,8 @@ def test_a_data_set_without_recipe_lists_those_there_are(house: House) -> None:
         (b"seed: [1, 2\n", "not valid YAML"),
         (b"\tseed: 1\n", "not valid YAML"),
         (b"seed: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+        (b"seed: 0\ndata: shapes\nseed: 1\n", "the key 'seed' stands twice"),
+        (b"hsc: {gamma: 0.1, gamma: 0.2}\n", "the key 'gamma' stands twice"),
         (b"seed: 0 # caf\xe9\n", "UTF-8"),
         (b"", r"\(file\)"),
         (b"just words\n", r"\(file\)"),
@@ -273,6 +290,13 @@ def test_a_file_that_is_no_parameter_file(house: House, content: bytes, pattern:
     message = house.message()
     assert message.startswith(f"{house.params}: ")
     assert re.search(pattern, message)
+
+
+@pytest.mark.parametrize("value", ["true", "1.0", "'1'"])
+def test_a_seed_is_a_whole_number(house: House, value: str) -> None:
+    text = house.params.read_text()
+    house.params.write_text(re.sub(r"(?m)^seed: .*$", f"seed: {value}", text))
+    assert "seed: Input should be a valid integer" in house.message()
 
 
 def test_a_missing_file_and_a_folder(house: House) -> None:

@@ -32,6 +32,8 @@ def test_same_configuration_same_bytes(tmp_path: Path) -> None:
     first = contents(tmp_path / "a")
     assert first == contents(tmp_path / "b")
     assert len(first) == 9 * 3 + 3 + 2
+    generate(tmp_path / "p", SMALL, processes=2)
+    assert contents(tmp_path / "p") == first
     generate(tmp_path / "c", replace(SMALL, seed=1))
     assert first != contents(tmp_path / "c")
 

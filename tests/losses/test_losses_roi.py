@@ -43,6 +43,32 @@ def test_push_apart_by_hand() -> None:
     assert half == pytest.approx((parts[0] + parts[3]) / 2)
 
 
+def test_features_are_compared_along_their_channels() -> None:
+    """Region (3, 0) and background (4, 4): cosine 1/sqrt 2, whatever stands beside them in a row.
+
+    Normalised along the row first, the two would be (0.5, 0) and (2/3, 1).
+    """
+    u = torch.tensor([[[[4.0, 2.0, 4.0]], [[0.0, 0.0, 4.0]]]])
+    roi = torch.tensor([[[True, True, False]]])
+    loss = roi_contrast(u, roi, ~roi, u, ~roi, cross=False)
+    assert loss.item() == pytest.approx(-math.log(1 - 0.5**0.5))
+
+
+def test_the_clamp_keeps_the_log_finite_and_stops_the_pushing() -> None:
+    """Equal: the upper end; opposite or at a right angle: the lower one. No gradient there."""
+    r_b = torch.tensor([[1.0, 0.0]])
+    one = torch.ones(1, dtype=torch.bool)
+    for direction, end in (([2.0, 0.0], 0.9995), ([-1.0, 0.5], 5e-4), ([0.0, 1.0], 5e-4)):
+        r_o = torch.tensor([direction], requires_grad=True)
+        loss = push_apart(r_o, r_b, one, one)
+        assert loss.item() == pytest.approx(-math.log(1 - end), rel=1e-3)
+        loss.backward()
+        assert not r_o.grad.any()
+    r_o = torch.tensor([[1.0, 1.0]], requires_grad=True)
+    push_apart(r_o, r_b, one, one).backward()
+    assert r_o.grad[0, 0] > 0 > r_o.grad[0, 1]  # a step against it leads away from r_b
+
+
 def test_clamped_similarity_of_a_dead_vector_is_the_lower_end() -> None:
     got = clamped_similarity(torch.zeros(1, 3), torch.ones(2, 3))
     torch.testing.assert_close(got, torch.full((1, 2), 5e-4))

@@ -119,6 +119,15 @@ def test_disagreement_by_hand() -> None:
     assert seam.disagreement(cam, refined, top=0.2).item() == pytest.approx(0.4)
 
 
+def test_every_class_but_the_strongest_is_suppressed_the_first_too() -> None:
+    """The background alone is spared: the first class, 0.4 beside 0.7, has target 0."""
+    cam = torch.tensor([5.0, 0.4, 0.7]).view(1, 3, 1, 1)
+    refined = torch.tensor([0.3, 0.4, 0.7]).view(1, 3, 1, 1)
+    assert seam.disagreement(cam, refined, top=1.0).item() == pytest.approx(0.4 / 3)
+    refined[:, 1] = 0
+    assert seam.disagreement(cam, refined, top=1.0).item() == pytest.approx(0, abs=1e-7)
+
+
 def test_ecr_adds_both_directions() -> None:
     cam1, refined1, _, _ = views()
     same_size = (cam1, refined1, cam1.flip(3), refined1.flip(2))

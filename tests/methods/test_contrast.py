@@ -343,6 +343,11 @@ def test_roi_term_is_equation_5_on_both_views() -> None:
     torch.testing.assert_close(make()(**batch)["roi"], own + (push(0, 1) + push(1, 0)) / 2)
 
 
+def test_roi_term_knows_no_prototypes() -> None:
+    """Nothing pulls a region to what was seen before."""
+    assert torch.equal(make()(**inputs(1))["roi"], trained(make())(**inputs(1))["roi"])
+
+
 @pytest.mark.parametrize("cross", [True, False])
 def test_pixel_term_is_equation_13_on_both_views(cross: bool) -> None:
     module, batch = trained(make(cross_supervision=cross)), inputs(1)
