@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hsc.losses.maps import unit
-from hsc.losses.prototypes import Prototypes, info_nce
+from hsc.losses.prototypes import Prototypes, info_nce, strongest
 
 NO_ROW = -1
 """Target of a class that is not in the batch: `info_nce` leaves it out."""
@@ -23,8 +23,6 @@ def class_representations(u1: Tensor, cam_fg: Tensor, tags: Tensor, k: int) -> P
     through the weights, into `cam_fg`: detach that where the contrast must not move it.
     Raises ValueError on k < 1 or shapes that do not fit.
     """
-    if k < 1:
-        raise ValueError(f"k has to be at least 1, got {k}")
     fits = u1.dim() == 4 and cam_fg.shape == (*tags.shape, *u1.shape[2:])
     if not fits or tags.shape[0] != u1.shape[0]:
         raise ValueError(
@@ -32,8 +30,7 @@ def class_representations(u1: Tensor, cam_fg: Tensor, tags: Tensor, k: int) -> P
             f"{tuple(u1.shape)}, {tuple(cam_fg.shape)} and {tuple(tags.shape)}"
         )
     activation = torch.where(tags[:, :, None] > 0, cam_fg.flatten(2), 0.0)  # (N, C, h*w)
-    top = activation.topk(min(k, activation.shape[2]), dim=2)
-    weight = torch.zeros_like(activation).scatter(2, top.indices, top.values)
+    weight = strongest(activation, k)
     total = weight.sum(dim=2, keepdim=True)  # (N, C, 1)
     counts = total > 0
     weight = weight / torch.where(counts, total, 1.0)

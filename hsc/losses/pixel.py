@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hsc.losses.maps import SMALLEST_NORM, unit
-from hsc.losses.prototypes import Prototypes, info_nce
+from hsc.losses.prototypes import Prototypes, info_nce, strongest
 
 
 def pixel_prototypes(u2: Tensor, activation: Tensor, labels: Tensor, k: int) -> Prototypes:
@@ -21,8 +21,6 @@ def pixel_prototypes(u2: Tensor, activation: Tensor, labels: Tensor, k: int) -> 
     classes have one: those with a labelled pixel of activation above 0.
     Raises ValueError on k < 1 or shapes that do not fit.
     """
-    if k < 1:
-        raise ValueError(f"k has to be at least 1, got {k}")
     fits = activation.dim() == 4 and (*activation.shape[:1], *activation.shape[2:]) == labels.shape
     if not fits or u2.dim() != 4 or u2.shape[2:] != labels.shape[1:] or len(u2) != len(labels):
         raise ValueError(
@@ -37,12 +35,12 @@ def pixel_prototypes(u2: Tensor, activation: Tensor, labels: Tensor, k: int) -> 
 def strongest_mean(u: Tensor, score: Tensor, k: int) -> Prototypes:
     """Mean of the k pixels of the highest score in each row, weighted by the scores.
 
-    u: (N, D, h, w). score: (R, P) >= 0; a pixel of score 0 does not count. k: at least 1. Returns
-    (R, D) L2-normalised, detached vectors and which rows have one: those with a score above 0.
-    What equation (10) of HSC and the prototype estimation of PPC share.
+    u: (N, D, h, w). score: (R, P) >= 0; a pixel of score 0 does not count. k: at least 1; of equal
+    scores see `prototypes.strongest`. Returns (R, D) L2-normalised, detached vectors and which rows
+    have one: those with a score above 0. What equation (10) of HSC and the prototype estimation of
+    PPC share. Raises ValueError on k < 1.
     """
-    top = score.topk(min(k, score.shape[1]), dim=1)
-    weight = torch.zeros_like(score).scatter(1, top.indices, top.values)
+    weight = strongest(score, k)
     total = weight.sum(dim=1, keepdim=True)
     weight = weight / torch.where(total > 0, total, 1.0)
     vectors = weight @ pixels(u.detach())  # (R, D)

@@ -25,8 +25,6 @@ def batch_prototypes(v: Tensor, activation: Tensor, k: int) -> Prototypes:
     L2-normalised, detached vectors and which classes have one.
     Raises ValueError on k < 1 or shapes that do not fit.
     """
-    if k < 1:
-        raise ValueError(f"k has to be at least 1, got {k}")
     fits = v.dim() == 4 and activation.dim() == 4
     if not fits or (len(v), *v.shape[2:]) != (len(activation), *activation.shape[2:]):
         raise ValueError(

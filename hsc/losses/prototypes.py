@@ -22,6 +22,25 @@ class Prototypes(NamedTuple):
     """(R,) bool."""
 
 
+def strongest(score: Tensor, k: int) -> Tensor:
+    """The k highest scores of each row as weights, 0 elsewhere; equations (6) and (10).
+
+    score: (..., P) float. k: at least 1. Scores equal to the k-th share the places that are left:
+    with one place for two equal scores each weighs half of its score. So the weights do not depend
+    on the order of the entries, as they would where `topk` takes the first of equal ones; a map's
+    unclaimed background has an activation of exactly 1 in many cells. Returns the shape and type of
+    `score`, differentiable in it. Raises ValueError on k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"k has to be at least 1, got {k}")
+    places = min(k, score.shape[-1])
+    last = score.detach().topk(places, dim=-1).values[..., -1:]
+    is_above, is_last = score > last, score == last
+    left = places - is_above.sum(dim=-1, keepdim=True)
+    share = left / is_last.sum(dim=-1, keepdim=True).clamp(min=1)
+    return score * torch.where(is_last, share.to(score.dtype), is_above.to(score.dtype))
+
+
 def momentum_update(memory: Prototypes, batch: Prototypes, momentum: float) -> Prototypes:
     """Equations (7) and (11): P <- momentum * r + (1 - momentum) * P for the classes of the batch.
 

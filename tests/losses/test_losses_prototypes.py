@@ -8,11 +8,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from hsc.losses.prototypes import Prototypes, info_nce, momentum_update
+from hsc.losses.prototypes import Prototypes, info_nce, momentum_update, strongest
 
 
 def flags(*values: int) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.bool)
+
+
+def test_strongest_by_hand() -> None:
+    """Rows: no ties; a tie over the last place; all equal; more places than entries; nothing."""
+    score = torch.tensor([[5.0, 1, 3, 2], [4, 2, 2, 1], [3, 3, 3, 3], [0, 7, 0, 0], [0, 0, 0, 0]])
+    two = [[5.0, 0, 3, 0], [4, 1, 1, 0], [1.5, 1.5, 1.5, 1.5], [0, 7, 0, 0], [0, 0, 0, 0]]
+    torch.testing.assert_close(strongest(score, 2), torch.tensor(two))
+    torch.testing.assert_close(strongest(score, 9), score)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.integers(1, 12), st.data())
+def test_strongest_does_not_depend_on_the_order(seed: int, k: int, data: st.DataObject) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    score = torch.randint(0, 4, (3, 10), generator=generator).double()
+    order = torch.tensor(data.draw(st.permutations(range(10))))
+    got = strongest(score, k)
+    assert torch.equal(strongest(score[:, order], k), got[:, order])
+    highest = score.sort(dim=1, descending=True).values[:, :k]
+    torch.testing.assert_close(got.sum(dim=1), highest.sum(dim=1))
+
+
+def test_strongest_gradient_and_misuse() -> None:
+    score = torch.tensor([[0.1, 0.9, 0.4], [0.8, 0.3, 0.2]], dtype=torch.double)
+    assert gradcheck(lambda s: strongest(s, 2), score.requires_grad_())
+    with pytest.raises(ValueError, match="k has to be at least 1"):
+        strongest(score, 0)
 
 
 def test_momentum_update_by_hand() -> None:
