@@ -37,12 +37,16 @@ class EpsParams(_Frozen):
 
     `equivariance: auto` adds the PCM and SEAM's ER and ECR terms exactly when a contrast is on, as
     HSC's published code does, and with PPC alike, so that the two can be compared; `true` and
-    `false` decide by hand (`true` with `contrast: none` is the control).
+    `false` decide by hand (`true` with `contrast: none` is the control). `contrast_map` is the map
+    that drives a contrast: EPS's own `softmax`, the PCM's (`refined`) or the logits (`raw`).
+    `refined_saliency` puts the saliency loss on the PCM's maps too, as HSC's published code does.
     """
 
     tau: Probability
     mix: Probability
     equivariance: Literal["auto"] | bool
+    contrast_map: Literal["softmax", "refined", "raw"]
+    refined_saliency: bool
 
 
 class HscParams(_Frozen):
@@ -112,14 +116,19 @@ class RunParams(_Frozen):
     seeds: SeedParams
     psa: PsaParams
 
+    @property
+    def has_equivariance(self) -> bool:
+        """Whether EPS has SEAM's PCM, ER and ECR beside it."""
+        if self.eps.equivariance == "auto":
+            return self.contrast != "none"
+        return self.eps.equivariance
+
     @pydantic.model_validator(mode="after")
     def _check_combination(self) -> Self:
-        levels = (self.hsc.roi, self.hsc.class_level, self.hsc.pixel)
-        if self.contrast == "hsc" and not any(levels):
-            raise ValueError(
-                "contrast is hsc but hsc.roi, hsc.class and hsc.pixel are all false; "
-                "use `contrast: none` for the baseline alone"
-            )
+        if self.baseline == "eps":
+            self._check_eps()
+        if self.contrast == "hsc":
+            self._check_hsc()
         terms = (self.ppc.cross_prototype, self.ppc.cross_label, self.ppc.intra_view)
         if self.contrast == "ppc" and not any(terms):
             raise ValueError(
@@ -127,6 +136,40 @@ class RunParams(_Frozen):
                 "all false; use `contrast: none` for the baseline alone"
             )
         return self
+
+    def _check_eps(self) -> None:
+        if self.has_equivariance:
+            return
+        if self.eps.refined_saliency:
+            raise ValueError(
+                "eps.refined_saliency needs the PCM's maps, but eps.equivariance is off here; "
+                "set eps.equivariance to true"
+            )
+        if self.contrast != "none" and self.eps.contrast_map == "refined":
+            raise ValueError(
+                "eps.contrast_map is refined, but eps.equivariance is false and without it there "
+                "is no PCM; use softmax or raw"
+            )
+
+    def _check_hsc(self) -> None:
+        """A component that is on has to have something to act on."""
+        hsc = self.hsc
+        if not (hsc.roi or hsc.class_level or hsc.pixel):
+            raise ValueError(
+                "contrast is hsc but hsc.roi, hsc.class and hsc.pixel are all false; "
+                "use `contrast: none` for the baseline alone"
+            )
+        if hsc.momentum_prototypes and not hsc.pixel:
+            raise ValueError(
+                "hsc.momentum_prototypes is true, but they belong to the pixel level and hsc.pixel "
+                "is false; set hsc.momentum_prototypes to false too"
+            )
+        if hsc.crf == "pixel" and not hsc.pixel:
+            raise ValueError("hsc.crf is pixel, but hsc.pixel is false; use none or all")
+        if hsc.crf == "all" and not (hsc.roi or hsc.pixel):
+            raise ValueError(
+                "hsc.crf is all, but the class level alone uses no labels to refine; use none"
+            )
 
 
 class FolderParams(_Frozen):

@@ -71,7 +71,7 @@ def tiny_run() -> Callable[..., RunParams]:
     """Make RunParams: `tiny_run(baseline="eps", equivariance="auto", crf="none", ...)`.
 
     Words that are no field of RunParams go to the section of the contrast (with its names), that
-    of HSC where there is none, or, for `equivariance`, to `eps`.
+    of HSC where there is none, or, for those of `eps`, to it.
     """
 
     def make(**changes: Any) -> RunParams:
@@ -80,7 +80,13 @@ def tiny_run() -> Callable[..., RunParams]:
             "data": "shapes",
             "baseline": "seam",
             "contrast": "hsc",
-            "eps": {"tau": 0.4, "mix": 0.5, "equivariance": "auto"},
+            "eps": {
+                "tau": 0.4,
+                "mix": 0.5,
+                "equivariance": "auto",
+                "contrast_map": "softmax",
+                "refined_saliency": False,
+            },
             "hsc": {
                 "gamma": 0.1,
                 "temperature": 0.1,
@@ -114,7 +120,7 @@ def tiny_run() -> Callable[..., RunParams]:
         for key, value in changes.items():
             if key in values:
                 values[key] = value
-            elif key == "equivariance":
+            elif key in values["eps"]:
                 values["eps"][key] = value
             else:
                 values[section][key] = value

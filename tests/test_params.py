@@ -133,6 +133,8 @@ def test_values_arrive_typed_and_frozen(house: House) -> None:
         ("contrast", "ppk"),
         ("eps.tau", 1.5),
         ("eps.equivariance", "sometimes"),
+        ("eps.contrast_map", "best"),
+        ("eps.refined_saliency", "perhaps"),
         ("hsc.gamma", -0.1),
         ("hsc.gamma", float("nan")),
         ("hsc.gamma", float("inf")),
@@ -223,6 +225,59 @@ def test_hsc_without_a_level_is_a_wrong_combination(house: House) -> None:
     for part in (str(house.params), "hsc.roi", "hsc.class", "hsc.pixel", "contrast: none"):
         assert part in message
     house.edit(house.params, "contrast", "none")
+    house.load()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "mended"),
+    [
+        (
+            {"hsc.pixel": False},
+            ("hsc.momentum_prototypes", "hsc.pixel"),
+            {"hsc.momentum_prototypes": False},
+        ),
+        (
+            {"hsc.pixel": False, "hsc.momentum_prototypes": False, "hsc.crf": "pixel"},
+            ("hsc.crf is pixel", "hsc.pixel"),
+            {"hsc.crf": "all"},
+        ),
+        (
+            {"hsc.pixel": False, "hsc.momentum_prototypes": False, "hsc.roi": False},
+            ("hsc.crf is all", "class level"),
+            {"hsc.crf": "none"},
+        ),
+        (
+            {"baseline": "eps", "contrast": "none", "eps.refined_saliency": True},
+            ("eps.refined_saliency", "eps.equivariance"),
+            {"eps.equivariance": True},
+        ),
+        (
+            {"baseline": "eps", "eps.equivariance": False, "eps.contrast_map": "refined"},
+            ("eps.contrast_map", "softmax"),
+            {"eps.contrast_map": "softmax"},
+        ),
+    ],
+)
+def test_wrong_combinations_say_what_fits(
+    house: House, changes: dict[str, Any], named: tuple[str, ...], mended: dict[str, Any]
+) -> None:
+    for key, value in changes.items():
+        house.edit(house.params, key, value)
+    message = house.message()
+    for part in (str(house.params), *named):
+        assert part in message
+    for key, value in mended.items():
+        house.edit(house.params, key, value)
+    house.load()
+
+
+def test_what_is_not_used_may_be_anything(house: House) -> None:
+    """A switch from EPS to SEAM, or of the contrast, needs no other section mended."""
+    house.edit(house.params, "eps.equivariance", False)
+    house.edit(house.params, "eps.contrast_map", "refined")
+    house.load()
+    house.edit(house.params, "contrast", "ppc")
+    house.edit(house.params, "hsc.pixel", False)
     house.load()
 
 

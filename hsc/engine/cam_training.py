@@ -16,11 +16,14 @@ from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
 from hsc.methods.contrast import HscContrast, HscSettings
 from hsc.methods.crf_labels import LabelRefiner
-from hsc.methods.method import Contrast, Method, MethodSettings, needs_pcm
+from hsc.methods.method import Contrast, ContrastMap, Method, MethodSettings, needs_pcm
 from hsc.methods.ppc import PpcContrast, PpcSettings
 from hsc.nets.build import cam_network, load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, RunParams, TrainCamParams
+
+_CONTRAST_MAP: dict[str, ContrastMap] = {"cam": "raw", "seam": "refined"}
+"""Of the baselines that leave no choice."""
 
 
 def train_cam(
@@ -79,7 +82,7 @@ def network_spec(
 ) -> dict[str, Any]:
     """The CAM network's specification (`hsc.nets.build.cam_network`)."""
     pcm = None
-    if needs_pcm(run.baseline, _equivariance(run)):
+    if needs_pcm(run.baseline, run.has_equivariance):
         pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
     projectors = None
     if run.contrast != "none":  # PPC has pixels and nothing else
@@ -108,12 +111,6 @@ def cam_optimiser(method: Method, params: TrainCamParams) -> Any:
     return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
 
 
-def _equivariance(run: RunParams) -> bool:
-    if run.eps.equivariance == "auto":
-        return run.contrast != "none"
-    return run.eps.equivariance
-
-
 def _settings(
     run: RunParams, view2_size: int, loss_resolution: Literal["pixels", "map"]
 ) -> MethodSettings:
@@ -123,7 +120,9 @@ def _settings(
         loss_resolution=loss_resolution,
         eps_tau=run.eps.tau,
         eps_mix=run.eps.mix,
-        equivariance=_equivariance(run),
+        equivariance=run.has_equivariance,
+        refined_saliency=run.eps.refined_saliency,
+        contrast_map=_CONTRAST_MAP.get(run.baseline, run.eps.contrast_map),
     )
 
 

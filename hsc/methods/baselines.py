@@ -47,6 +47,18 @@ def eps_terms(
     return {**classification_terms(views, tags), "saliency": sum(terms) / len(terms)}
 
 
+def refined_saliency_terms(
+    views: list[CamMaps], saliency: Tensor, tags: Tensor, tau: float, mix: float
+) -> Terms:
+    """`refined_saliency`: EPS's saliency loss on the PCM's maps, mean over the views.
+
+    HSC's published code has it. The PCM's values are in [0, 1], so that the softmax over them is
+    nearly flat: no class reaches the probability of 0.5 that makes it foreground.
+    """
+    terms = [saliency_loss(view.refined, saliency, tags, tau=tau, mix=mix) for view in views]
+    return {"refined_saliency": sum(terms) / len(terms)}
+
+
 def equivariance_terms(views: list[CamMaps], sizes: list[Size], tags: Tensor) -> Terms:
     """SEAM's ER and ECR alone, which HSC's published code adds to EPS."""
     (cam1, cam2), (refined1, refined2) = _at_pixels(views, sizes)

@@ -19,6 +19,7 @@ from hsc.methods.baselines import (
     classification_terms,
     eps_terms,
     equivariance_terms,
+    refined_saliency_terms,
     seam_terms,
 )
 from hsc.methods.contrast import HscContrast
@@ -26,6 +27,7 @@ from hsc.methods.ppc import PpcContrast
 from hsc.nets.cam import CamMaps, CamNetwork
 
 Contrast = HscContrast | PpcContrast
+ContrastMap = Literal["raw", "refined", "softmax"]
 Embeddings = tuple[Tensor | None, Tensor]
 """A view's embeddings of the class and of the pixel projector; None where there is none."""
 
@@ -36,6 +38,10 @@ class MethodSettings:
 
     loss_resolution: SEAM's losses on maps brought to the view's `pixels`, as published, or on the
     `map`'s own cells, which is a fraction of the work.
+    contrast_map: the map that drives the contrast. `refined` is the PCM's, `raw` the logits, and
+    `softmax` the probabilities over background and classes, which is how EPS reads its logits: its
+    background is a channel that it trains, and a class's logit without it says nothing of extent.
+    refined_saliency: EPS's saliency loss on the PCM's maps too, as HSC's published code has it.
     """
 
     baseline: Literal["cam", "seam", "eps"]
@@ -44,6 +50,8 @@ class MethodSettings:
     eps_tau: float
     eps_mix: float
     equivariance: bool
+    refined_saliency: bool
+    contrast_map: ContrastMap
 
 
 def needs_pcm(baseline: str, equivariance: bool) -> bool:
@@ -91,7 +99,7 @@ class Method(nn.Module):
         terms = self._baseline_terms(whole, images, tags, batch)
         loss = sum(terms.values())
         if self.contrast is not None:
-            maps = tuple(view.cam if view.refined is None else view.refined for view in whole)
+            maps = tuple(map(self._driving_map, whole))
             embeddings = tuple(map(self._embeddings, views))
             contrast = self.contrast(maps, embeddings, gather(images[1]), tags)
             loss = loss + self.contrast.settings.gamma * sum(contrast.values())
@@ -108,10 +116,19 @@ class Method(nn.Module):
             return seam_terms(views, sizes, tags)
         if s.baseline == "cam":
             return classification_terms(views, tags)
-        terms = eps_terms(views, gather(batch["saliency"]), tags, s.eps_tau, s.eps_mix)
+        saliency = gather(batch["saliency"])
+        terms = eps_terms(views, saliency, tags, s.eps_tau, s.eps_mix)
+        if s.refined_saliency:
+            terms |= refined_saliency_terms(views, saliency, tags, s.eps_tau, s.eps_mix)
         if s.equivariance:
             terms |= equivariance_terms(views, sizes, tags)
         return terms
+
+    def _driving_map(self, view: CamMaps) -> Tensor:
+        if self.settings.contrast_map == "refined":
+            return view.refined
+        raw = view.cam.detach()
+        return raw.softmax(dim=1) if self.settings.contrast_map == "softmax" else raw
 
     def _embeddings(self, view: CamMaps) -> Embeddings:
         wide, narrow = self.network.projector_class, self.network.projector_pixel

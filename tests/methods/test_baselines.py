@@ -12,6 +12,7 @@ from hsc.methods.baselines import (
     classification_terms,
     eps_terms,
     equivariance_terms,
+    refined_saliency_terms,
     seam_terms,
 )
 from hsc.nets.cam import CamMaps, upsample
@@ -96,6 +97,15 @@ def test_eps_is_classification_and_saliency_over_the_views() -> None:
         torch.testing.assert_close(found["saliency"], sum(each[:count]) / count)
         expected = classification_terms(views[:count], TAGS)["classification"]
         assert torch.equal(found["classification"], expected)
+
+
+def test_refined_saliency_is_the_loss_of_the_refined_maps() -> None:
+    views = make_views()
+    saliency = torch.rand(N, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    each = [saliency_loss(view.refined, saliency, TAGS, tau=0.3, mix=0.7) for view in views]
+    found = refined_saliency_terms(views, saliency, TAGS, tau=0.3, mix=0.7)
+    assert list(found) == ["refined_saliency"]
+    torch.testing.assert_close(found["refined_saliency"], sum(each) / 2)
 
 
 def test_eps_prefers_maps_that_explain_the_saliency() -> None:

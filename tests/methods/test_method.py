@@ -102,7 +102,8 @@ def test_what_is_computed(
 
 
 def test_levels_that_are_off_have_no_term(build: Build) -> None:
-    found = build(**{"baseline": "cam", "class": False, "pixel": False}).losses(make_batch())
+    off = {"class": False, "pixel": False, "momentum_prototypes": False}
+    found = build(baseline="cam", **off).losses(make_batch())
     assert list(found) == ["loss", "classification", "roi"]
 
 
@@ -170,13 +171,20 @@ def test_baseline_reaches_head_pcm_and_backbone_but_no_projector(build: Build) -
 
 
 @pytest.mark.parametrize(
-    ("baseline", "equivariance", "refined"),
-    [("cam", "auto", False), ("seam", "auto", True), ("eps", True, True), ("eps", False, False)],
+    ("changes", "expected"),
+    [
+        ({"baseline": "cam"}, "raw"),
+        ({"baseline": "seam"}, "refined"),
+        ({"baseline": "eps"}, "softmax"),
+        ({"baseline": "eps", "equivariance": False}, "softmax"),
+        ({"baseline": "eps", "contrast_map": "refined"}, "refined"),
+        ({"baseline": "eps", "contrast_map": "raw"}, "raw"),
+    ],
 )
-def test_refined_maps_drive_the_contrast_where_there_are_any(
-    build: Build, baseline: str, equivariance: str | bool, refined: bool
+def test_each_baseline_drives_the_contrast_with_its_own_map(
+    build: Build, changes: dict[str, Any], expected: str
 ) -> None:
-    method = build(baseline=baseline, equivariance=equivariance)
+    method = build(**changes)
     views, seen = [], []
     method.network.register_forward_hook(lambda module, images, result: views.append(result))
     method.contrast.register_forward_hook(lambda module, given, result: seen.append(given))
@@ -184,11 +192,21 @@ def test_refined_maps_drive_the_contrast_where_there_are_any(
     method.losses(batch)
     maps, embeddings, image, tags = seen[0]
     for i, view in enumerate(views):
-        assert torch.equal(maps[i], view.refined if refined else view.cam)
+        choices = {"raw": view.cam, "refined": view.refined, "softmax": view.cam.softmax(dim=1)}
+        assert torch.equal(maps[i], choices[expected])
         assert torch.equal(embeddings[i][0], method.network.projector_class(view.features))
         assert torch.equal(embeddings[i][1], method.network.projector_pixel(view.features))
     assert image.shape == (3, 3, VIEW2, VIEW2)
     assert torch.equal(tags, batch["tags"])
+
+
+def test_saliency_loss_on_the_refined_maps_is_a_term_of_its_own(build: Build) -> None:
+    method = build(baseline="eps", contrast="none", equivariance=True, refined_saliency=True)
+    found = method.losses(make_batch())
+    assert set(found) == {"loss", *EPS, "refined_saliency", *RIGID}
+    torch.testing.assert_close(found["loss"], sum(found[n] for n in found if n != "loss"))
+    plain = build(baseline="eps", contrast="none", equivariance=True).losses(make_batch())
+    assert all(torch.equal(found[name], plain[name]) for name in (*EPS, *RIGID))
 
 
 def test_second_view_shows_the_same_pixels_smaller(build: Build) -> None:
