@@ -1,0 +1,41 @@
+"""DVC's experiments as git has them: commits under `refs/exps/`, read without DVC."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from hsc.errors import HscError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment: its name, its commit, and the commit of the code it was made from."""
+
+    name: str
+    sha: str
+    parent: str
+
+
+def git(*words: str, folder: Path = Path()) -> str:
+    """What a git command prints. Raises HscError where it fails."""
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True)
+    if done.returncode:
+        raise HscError(f"git {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def experiment_refs(folder: Path = Path()) -> list[Experiment]:
+    """Every experiment of the repository in `folder`, whatever commit it was made from.
+
+    Their refs are `refs/exps/AB/CDEF.../NAME`, where ABCDEF... is the parent; refs of DVC's own
+    beside them (its queue, for instance) have another form.
+    """
+    found = []
+    for line in git(
+        "for-each-ref", "--format=%(objectname) %(refname)", "refs/exps", folder=folder
+    ).splitlines():
+        sha, ref = line.split(" ", 1)
+        parts = ref.split("/")
+        if len(parts) == 5 and len(parts[2]) == 2 and len(parts[3]) == 38:
+            found.append(Experiment(parts[4], sha, parts[2] + parts[3]))
+    return found
