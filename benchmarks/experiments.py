@@ -1,6 +1,8 @@
-"""DVC's experiments as git has them: commits under `refs/exps/`, read without DVC."""
+"""DVC's experiments as git has them, commits under `refs/exps/`; how git and DVC are called."""
 
+import shlex
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +20,18 @@ class Experiment:
 
 def git(*words: str, folder: Path = Path()) -> str:
     """What a git command prints. Raises HscError where it fails."""
-    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True)
+    return _printed("git", ["git", "-C", str(folder)], words)
+
+
+def dvc(*words: str) -> str:
+    """What a DVC command of this environment prints. Raises HscError where it fails."""
+    return _printed("dvc", [sys.executable, "-m", "dvc"], words)
+
+
+def _printed(title: str, start: list[str], words: tuple[str, ...]) -> str:
+    done = subprocess.run([*start, *words], capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
-        raise HscError(f"git {' '.join(words)}: {done.stderr.strip()}")
+        raise HscError(f"{title} {shlex.join(words)}: {done.stderr.strip()}")
     return done.stdout
 
 

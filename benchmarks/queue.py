@@ -7,13 +7,11 @@ The order is balanced if it is cut short: training seeds outermost, then data se
 """
 
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 
 import click
 
-from benchmarks.experiments import experiment_refs, git
+from benchmarks.experiments import dvc, experiment_refs, git
 from benchmarks.rows import DATA_SEED, Row, run_name, select
 from hsc.cli import stage
 from hsc.errors import HscError
@@ -48,14 +46,6 @@ def seeds_of(text: str) -> list[int]:
         return [int(word) for word in text.split(",")]
     except ValueError:
         raise HscError(f"seeds: {text!r} is no list of numbers; write for instance 0,1,2") from None
-
-
-def dvc(*words: str) -> str:
-    """What a dvc command of this environment prints. Raises HscError where it fails."""
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], capture_output=True, text=True)
-    if done.returncode:
-        raise HscError(f"dvc {shlex.join(words)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def present() -> set[str]:
