@@ -1,0 +1,98 @@
+"""Queue the runs of the experiment table, those that are missing.
+
+    python -m benchmarks.queue --rows main --seeds 0,1,2,3,4 --data-seeds 0,1
+    OMP_NUM_THREADS=1 dvc queue start -j 2
+
+The order is balanced if it is cut short: training seeds outermost, then data seeds, then rows.
+"""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+import click
+
+from benchmarks.experiments import dvc, experiment_refs, git
+from benchmarks.rows import DATA_SEED, Row, run_name, select
+from hsc.cli import stage
+from hsc.errors import HscError
+
+Run = tuple[Row, int, int]
+"""Row, data seed, seed."""
+
+
+def order(rows: Sequence[Row], data_seeds: Sequence[int], seeds: Sequence[int]) -> list[Run]:
+    """Every run, such that any beginning of the list has about as many of each row."""
+    return [(row, data_seed, seed) for seed in seeds for data_seed in data_seeds for row in rows]
+
+
+def command(run: Run, targets: Iterable[str]) -> list[str]:
+    """`dvc exp run --queue` of one run, as far as the target stages."""
+    row, data_seed, seed = run
+    name = run_name(row.key, data_seed, seed)
+    overrides = [*row.overrides, f"seed={seed}", f"{DATA_SEED}={data_seed}"]
+    options = [word for override in overrides for word in ("-S", override)]
+    return ["dvc", "exp", "run", "--queue", "-n", name, *options, *targets]
+
+
+def waiting(status: str) -> set[str]:
+    """Names of the experiments that `dvc queue status` says are queued or running."""
+    lines = [line.split() for line in status.splitlines()]
+    return {words[1] for words in lines if words and words[-1] in ("Queued", "Running")}
+
+
+def seeds_of(text: str) -> list[int]:
+    """ "0,1,2" as numbers. Raises HscError for anything else."""
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise HscError(f"seeds: {text!r} is no list of numbers; write for instance 0,1,2") from None
+
+
+def present() -> set[str]:
+    """Names of the experiments that there are, that wait in the queue or that run now.
+
+    An experiment counts whichever commit it was made from.
+    """
+    return {ref.name for ref in experiment_refs()} | waiting(dvc("queue", "status"))
+
+
+def require_committed() -> None:
+    """Raise HscError for changes that are not committed: every queued run would carry them."""
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    if changes:
+        raise HscError(
+            "git: there are changes that are not committed, and every run would carry them; "
+            f"commit or stash\n{changes.rstrip()}"
+        )
+
+
+@stage
+@click.option("--rows", required=True, help="main, ablation, or keys: seam,seam-hsc.")
+@click.option("--seeds", default="0,1,2,3,4", help="Training seeds.")
+@click.option("--data-seeds", default="0,1", help="Seeds of the data set.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    default=["make_seeds"],
+    help="Stage to run up to; several times for several.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the commands, queue nothing.")
+def main(rows: str, seeds: str, data_seeds: str, targets: tuple[str, ...], dry_run: bool) -> str:
+    """Queue one experiment a row, data seed and seed; those that there are already are left out."""
+    runs = order(select(rows), seeds_of(data_seeds), seeds_of(seeds))
+    known = present()
+    missing = [run for run in runs if run_name(run[0].key, *run[1:]) not in known]
+    if not dry_run:
+        require_committed()
+    for run in missing:
+        words = command(run, targets)
+        click.echo(shlex.join(words))
+        if not dry_run:
+            dvc(*words[1:])
+    verb = "to queue" if dry_run else "queued"
+    return f"{len(missing)} runs {verb}, {len(runs) - len(missing)} there already"
+
+
+if __name__ == "__main__":
+    main()

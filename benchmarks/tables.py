@@ -1,0 +1,229 @@
+"""Write the result tables, in Markdown, from the file of measured runs.
+
+    python -m benchmarks.tables benchmarks/results/shapes.json --out docs/shapes_table.md
+
+The same runs give the same bytes. A comparison is made over the runs (data seed, training seed)
+that both of its rows have.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks.paired import paired
+from benchmarks.rows import ABLATION, MAIN, Row
+from benchmarks.runs import Run, Runs, read_runs
+from hsc.cli import PATH, stage
+from hsc.errors import HscError
+from hsc.files import atomic_file
+
+NONE = "\u2013"
+MINUS = "\u2212"
+HEAD = """\
+# The experiment table on `shapes`
+
+Written by `python -m benchmarks.tables` from `{source}`, not by hand; how the runs are made stands
+in [experiments.md](experiments.md#the-table-of-the-readme). Scores are mIoU in %: seeds and CRF on
+`train`, seeds at the best threshold of a sweep. "Paper" is the seeds' figure on VOC, another data
+set: compare its differences, and only their signs and order.
+
+{origin}
+"""
+PAIRED_TEXT = """\
+Mean of the differences over the runs (data seed, training seed) that both rows have; ± is half of
+Student's 95 % interval, t and p are those of a two-sided paired t-test, not corrected for the
+number of lines. Runs of one data seed share their pictures and their warm-up: the interval says
+how sure the difference is on these data sets, less so on others. The second table has the data
+sets apart."""
+
+
+def of_row(runs: Runs, row: Row) -> list[Run]:
+    """The runs of a row by data seed and seed."""
+    found = [run for run in runs.values() if run.row == row.key]
+    return sorted(found, key=lambda run: (run.data_seed, run.seed))
+
+
+def pairs(runs: Runs, row: Row, other: str) -> list[tuple[int, float]]:
+    """Data seed and difference of the seeds' mIoU, row − other, of each run that both have."""
+    scores = {(run.data_seed, run.seed): run.seeds for run in runs.values() if run.row == other}
+    return [
+        (run.data_seed, run.seeds - scores[run.data_seed, run.seed])
+        for run in of_row(runs, row)
+        if (run.data_seed, run.seed) in scores
+    ]
+
+
+def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
+    """Rounded, with its sign where asked for; a dash for None."""
+    if value is None:
+        return NONE
+    rounded = round(value, digits) + 0.0  # -0.0 becomes 0.0
+    return f"{rounded:{'+' if sign else ''}.{digits}f}"
+
+
+def spread(values: Sequence[float], count: bool = False) -> str:
+    """Mean ± sample sd, with the number of runs in brackets where asked for."""
+    if not values:
+        return NONE
+    text = number(statistics.fmean(values))
+    if len(values) > 1:
+        text += f" ± {number(statistics.stdev(values))}"
+    return f"{text} ({len(values)})" if count else text
+
+
+def p_text(p: float | None) -> str:
+    """A p value to three digits."""
+    return "< 0.001" if p is not None and p < 0.0005 else number(p, 3)
+
+
+def row_table(runs: Runs, rows: Sequence[Row]) -> str:
+    """A line a row: scores, threshold, seconds, the paper's figure."""
+    lines = []
+    for row in rows:
+        own = of_row(runs, row)
+        seconds = [run.seconds["train_cam"] for run in own if "train_cam" in run.seconds]
+        lines.append(
+            [
+                row.title,
+                str(len(own)),
+                spread([run.seeds for run in own]),
+                spread([run.crf for run in own if run.crf is not None], count=True),
+                spread([run.val for run in own if run.val is not None], count=True),
+                number(statistics.fmean(run.threshold for run in own) if own else None, 2),
+                number(statistics.median(seconds) if seconds else None, 0),
+                number(row.paper),
+            ]
+        )
+    header = [
+        "row", "runs", "seeds, mean ± sd", "+ CRF (runs)", "`val` (runs)", "best threshold",
+        "seconds of CAM training", "paper",
+    ]  # fmt: skip
+    return markdown(header, lines)
+
+
+def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row, str]]:
+    """Every row with each row that it is compared with, and what the difference is called."""
+    by_key = {row.key: row for row in rows}
+
+    def part(title: str) -> str:
+        return f"({title})" if "+" in title else title
+
+    return [
+        (row, by_key[key], f"{part(row.title)} {MINUS} {part(by_key[key].title)}")
+        for row in rows
+        for key in row.against
+    ]
+
+
+def paired_table(runs: Runs, rows: Sequence[Row]) -> str:
+    """A line a comparison, over all data seeds."""
+    lines = []
+    for row, other, title in comparisons(rows):
+        differences = [difference for _, difference in pairs(runs, row, other.key)]
+        known = row.paper is not None and other.paper is not None
+        paper = number(row.paper - other.paper if known else None, sign=True)
+        if not differences:
+            lines.append([title, "0", *[NONE] * 5, paper])
+            continue
+        found = paired(differences)
+        lines.append(
+            [
+                title,
+                str(found.n),
+                number(found.mean, sign=True),
+                number(found.sd),
+                number(found.half),
+                number(found.t, 2),
+                p_text(found.p),
+                paper,
+            ]
+        )
+    return markdown(["difference", "runs", "mean", "sd", "±", "t", "p", "paper"], lines)
+
+
+def split_table(runs: Runs, rows: Sequence[Row]) -> str:
+    """The same differences by data seed: mean ± half of the 95 % interval (runs)."""
+    data_seeds = sorted({run.data_seed for row in rows for run in of_row(runs, row)})
+    lines = []
+    for row, other, title in comparisons(rows):
+        found = pairs(runs, row, other.key)
+        cells = []
+        for data_seed in data_seeds:
+            differences = [value for own, value in found if own == data_seed]
+            if not differences:
+                cells.append(NONE)
+                continue
+            result = paired(differences)
+            half = "" if result.half is None else f" ± {number(result.half)}"
+            cells.append(f"{number(result.mean, sign=True)}{half} ({result.n})")
+        lines.append([title, *cells])
+    return markdown(["difference", *(f"data seed {seed}" for seed in data_seeds)], lines)
+
+
+def run_table(runs: Runs, rows: Sequence[Row]) -> str:
+    """Every run: the seeds' mIoU, a line a data seed and seed, a column a row."""
+    shown = [run for row in rows for run in of_row(runs, row)]
+    scores = {(run.row, run.data_seed, run.seed): run.seeds for run in shown}
+    lines = [
+        [str(data_seed), str(seed)]
+        + [number(scores.get((row.key, data_seed, seed))) for row in rows]
+        for data_seed, seed in sorted({(run.data_seed, run.seed) for run in shown})
+    ]
+    return markdown(["data seed", "seed", *(row.title for row in rows)], lines)
+
+
+def origin(runs: Runs) -> str:
+    """When, from which code and with which torch the runs were made."""
+    days = sorted(run.date.date().isoformat() for run in runs.values())
+    period = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+    commits = ", ".join(sorted({f"`{run.commit[:7]}`" for run in runs.values()}))
+    versions = ", ".join(sorted({run.torch for run in runs.values()}))
+    return f"{len(runs)} runs, {period}; code of {commits}; torch {versions}."
+
+
+def document(runs: Runs, source: str) -> str:
+    """The whole page. Raises HscError without runs."""
+    if not runs:
+        raise HscError(f"{source}: no runs; collect them first")
+    parts = [HEAD.format(source=source, origin=origin(runs)).rstrip()]
+    for title, rows in (("The rows", MAIN), ("HSC's ablation (its Table 4), on SEAM", ABLATION)):
+        keys = {row.key for row in rows} - (
+            {row.key for row in MAIN} if rows is ABLATION else set()
+        )
+        if not any(run.row in keys for run in runs.values()):
+            continue
+        parts += [
+            f"## {title}",
+            row_table(runs, rows),
+            "### Paired differences",
+            *([PAIRED_TEXT] if rows is MAIN else []),
+            paired_table(runs, rows),
+            split_table(runs, rows),
+            "### Every run",
+            run_table(runs, rows),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+@stage
+@click.argument("source", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The Markdown file.")
+def main(source: Path, out: Path) -> str:
+    """Write the tables of the runs in SOURCE."""
+    runs = read_runs(source)
+    text = document(runs, source.as_posix())
+    with atomic_file(out) as partial:
+        partial.write_text(text, encoding="utf-8")
+    return f"{out}: tables of {len(runs)} runs"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Which runs are queued, in which order, and by which command."""
+
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import queue
+from benchmarks.experiments import Experiment, experiment_refs
+from benchmarks.rows import MAIN, select
+from hsc.errors import HscError
+
+STATUS = """\
+Task     Name          Created    Status
+4e504e4  seam-d0-s0    04:21 AM   Queued
+970356d  cam-d0-s0     04:21 AM   Running
+292bc55  eps-d0-s0     04:21 AM   Failed
+69072fd  eps-d0-s1     04:21 AM   Success
+
+Worker status: 1 active, 0 idle
+"""
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """What would have been asked of dvc; there is one experiment and two are waiting."""
+    made: list[tuple[str, ...]] = []
+
+    def dvc(*words: str) -> str:
+        if words == ("queue", "status"):
+            return STATUS
+        made.append(words)
+        return ""
+
+    monkeypatch.setattr(queue, "dvc", dvc)
+    monkeypatch.setattr(queue, "require_committed", lambda: None)
+    monkeypatch.setattr(
+        queue, "experiment_refs", lambda: [Experiment("seam-hsc-d0-s0", "1" * 40, "2" * 40)]
+    )
+    return made
+
+
+def invoke(*words: str) -> str:
+    result = CliRunner().invoke(queue.main, words)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_order_is_balanced_wherever_it_is_cut() -> None:
+    runs = queue.order(MAIN, [0, 1], [0, 1, 2])
+    assert len(set(runs)) == len(runs) == 8 * 2 * 3
+    for length in range(len(runs) + 1):
+        rows = Counter(row.key for row, _, _ in runs[:length])
+        counts = [rows[row.key] for row in MAIN]
+        assert max(counts) - min(counts) <= 1
+        blocks = Counter(data_seed for _, data_seed, _ in runs[: length - length % len(MAIN)])
+        assert abs(blocks[0] - blocks[1]) in (0, len(MAIN))
+    assert [(row.key, data, seed) for row, data, seed in runs[7:9]] == [
+        ("eps-hsc", 0, 0),
+        ("cam", 1, 0),
+    ]
+    assert runs[16] == (MAIN[0], 0, 1)
+
+
+def test_dry_run_prints_the_commands_and_queues_nothing(calls: list[tuple[str, ...]]) -> None:
+    printed = invoke(
+        "--rows", "eps-control,psc", "--seeds", "3", "--data-seeds", "1", "--dry-run",
+        "--target", "make_seeds", "--target", "evaluate@crf",
+    ).splitlines()  # fmt: skip
+    assert printed[:2] == [
+        "dvc exp run --queue -n eps-control-d1-s3 -S baseline=eps -S contrast=none "
+        "-S eps.equivariance=true -S seed=3 -S recipes/shapes.yaml:prepare_data.seed=1 "
+        "make_seeds evaluate@crf",
+        "dvc exp run --queue -n psc-d1-s3 -S baseline=seam -S contrast=hsc -S hsc.crf=none "
+        "-S hsc.momentum_prototypes=false -S hsc.roi=false -S hsc.class=false -S seed=3 "
+        "-S recipes/shapes.yaml:prepare_data.seed=1 make_seeds evaluate@crf",
+    ]
+    assert printed[2].startswith("2 runs to queue, 0 there already (")
+    assert not calls
+
+
+def test_runs_that_are_there_or_wait_are_left_out(calls: list[tuple[str, ...]]) -> None:
+    printed = invoke("--rows", "cam,seam,seam-hsc,eps", "--seeds", "0,1", "--data-seeds", "0")
+    names = [words[words.index("-n") + 1] for words in calls]
+    # A failed run is queued again, and so is one whose experiment was removed.
+    assert names == ["eps-d0-s0", "cam-d0-s1", "seam-d0-s1", "seam-hsc-d0-s1", "eps-d0-s1"]
+    assert all(words[:3] == ("exp", "run", "--queue") for words in calls)
+    assert all(words[-1] == "make_seeds" for words in calls)
+    assert "5 runs queued, 3 there already" in printed
+
+
+def test_an_empty_queue_has_nothing_waiting() -> None:
+    assert queue.waiting("No experiment tasks in the queue.\n\nWorker status: 0 active\n") == set()
+
+
+@pytest.mark.parametrize("words", [["--seeds", "0,x"], ["--data-seeds", ""], ["--rows", "hsc"]])
+def test_wrong_words_are_one_line(calls: list[tuple[str, ...]], words: list[str]) -> None:
+    result = CliRunner().invoke(queue.main, ["--rows", "seam", *words])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert not calls
+
+
+def test_uncommitted_changes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*words: str) -> None:
+        person = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *person, *words], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.chdir(tmp_path)
+    git("init")
+    (tmp_path / "a").write_text("1")
+    git("add", "a")
+    git("commit", "-m", "a")
+    (tmp_path / "untracked").touch()
+    queue.require_committed()
+    (tmp_path / "a").write_text("2")
+    with pytest.raises(HscError, match="commit or stash\n M a"):
+        queue.require_committed()
+
+
+def test_a_folder_without_git_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HscError, match="git for-each-ref"):
+        experiment_refs(tmp_path)
+
+
+def test_targets_are_stages() -> None:
+    text = Path(__file__).resolve().parents[2].joinpath("dvc.yaml").read_text(encoding="utf-8")
+    words = queue.command((select("seam")[0], 0, 0), ["make_seeds"])
+    assert f"\n  {words[-1]}:\n" in text
