@@ -15,6 +15,7 @@ import click
 from tqdm import tqdm
 
 from hsc.errors import HscError
+from hsc.launch import read_place
 
 PATH = click.Path(path_type=Path)
 RESUME_FOLDER = Path(".hsc/resume")
@@ -22,7 +23,29 @@ RESUME_FOLDER = Path(".hsc/resume")
 
 
 def stage(function: Callable[..., str]) -> click.Command:
-    """Make a click command of a stage function, which returns its summary line."""
+    """Make a click command of a stage function, which returns its summary line.
+
+    Under torchrun with several processes it is refused: each would do the whole work.
+    """
+
+    @functools.wraps(function)
+    def by_itself(**options: Any) -> str:
+        refuse_company()
+        return function(**options)
+
+    return training_stage(by_itself)
+
+
+def refuse_company() -> None:
+    """Raise HscError under torchrun with several processes."""
+    if (processes := read_place().processes) > 1:
+        raise HscError(
+            f"torchrun: {processes} processes, but this step takes one; start it with python"
+        )
+
+
+def training_stage(function: Callable[..., str]) -> click.Command:
+    """As `stage`, but several processes may share the work; the first one prints the summary."""
 
     @functools.wraps(function)
     def run(**options: Any) -> None:
@@ -43,7 +66,8 @@ def stage(function: Callable[..., str]) -> click.Command:
             # Not inside `except`: the failed frames are gone here, so their progress bars have
             # ended their line.
             raise click.ClickException(problem)
-        click.echo(f"{summary} ({time.monotonic() - start:.1f} s)")
+        if read_place().rank == 0:
+            click.echo(f"{summary} ({time.monotonic() - start:.1f} s)")
 
     return click.command(context_settings={"show_default": True})(run)
 

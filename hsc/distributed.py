@@ -5,15 +5,20 @@ strongest pixels), so every process computes them on everybody's maps: `gather` 
 said of the own share of the batch, compute the same loss everywhere, `average_gradients` after
 `backward`. That gives the gradients of a single process that has the whole batch.
 
+`process_group` joins the processes that torchrun started.
+
 Letters: N batch, W processes.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from hsc.launch import Place
 
 _Item = TypeVar("_Item")
 
@@ -21,6 +26,29 @@ _Item = TypeVar("_Item")
 def processes() -> int:
     """How many processes train together: 1 without a process group."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and talks: rank 0, or alone."""
+    return processes() == 1 or dist.get_rank() == 0
+
+
+@contextlib.contextmanager
+def process_group(place: Place, device: torch.device) -> Iterator[None]:
+    """Train with the other processes inside: NCCL between GPUs, Gloo between CPUs.
+
+    Alone there is no group. Returns once all processes have arrived.
+    """
+    if place.processes == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
 
 
 def own_share(batch: Sequence[_Item]) -> Sequence[_Item]:

@@ -3,18 +3,19 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, stage
+from hsc.cli import RESUME_FOLDER, parameter_options, path_option, refuse_company, training_stage
 from hsc.data.voc import VocFolder
+from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
-from hsc.engine.runtime import detect_runtime
+from hsc.engine.runtime import training_runtime
 from hsc.engine.warmup import warm_up
 from hsc.files import atomic_file, write_json
 from hsc.nets.imported import import_weights
 
 
-@stage
+@training_stage
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets.")
 @path_option("--out", "outputs/backbone.pt", "The backbone's weights.")
@@ -25,6 +26,7 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
     run, recipe = parameters.load(params, recipes)
     how = recipe.prepare_backbone
     if isinstance(how, parameters.ImportParams):
+        refuse_company()
         found = import_weights(
             how.weights,
             how.layout,
@@ -41,10 +43,12 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
     folder = VocFolder(data / run.data)
     key = training_key(folder, [], [recipe.network, how], with_saliency=False)
     resume = ResumeFile(RESUME_FOLDER, "prepare_backbone", key)
-    accuracy, history = warm_up(folder, recipe.network, how, detect_runtime(), resume, out)
-    write_json(metrics, accuracy)
-    write_history(plots, history)
-    resume.clear()
+    with training_runtime() as runtime:
+        accuracy, history = warm_up(folder, recipe.network, how, runtime, resume, out)
+        if is_first():
+            write_json(metrics, accuracy)
+            write_history(plots, history)
+        resume.clear()
     return f"{out}: {accuracy['tags']:.2f} % of the tags right"
 
 

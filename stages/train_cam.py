@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, stage
+from hsc.cli import RESUME_FOLDER, parameter_options, path_option, training_stage
 from hsc.data.voc import VocFolder
+from hsc.distributed import is_first
 from hsc.engine.cam_training import train_cam
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
-from hsc.engine.runtime import detect_runtime
+from hsc.engine.runtime import training_runtime
 
 
-@stage
+@training_stage
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets.")
 @path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
@@ -26,11 +27,11 @@ def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plo
     with_saliency = run.baseline == "eps"
     key = training_key(folder, [backbone], [run, recipe.network, schedule], with_saliency)
     resume = ResumeFile(RESUME_FOLDER, "train_cam", key)
-    history = train_cam(
-        folder, backbone, run, recipe.network, schedule, detect_runtime(), resume, out
-    )
-    write_history(plots, history)
-    resume.clear()
+    with training_runtime() as runtime:
+        history = train_cam(folder, backbone, run, recipe.network, schedule, runtime, resume, out)
+        if is_first():
+            write_history(plots, history)
+        resume.clear()
     return f"{out}: {run.baseline}, contrast {run.contrast}, loss {history[-1]['loss']:.4f}"
 
 

@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, stage
+from hsc.cli import RESUME_FOLDER, parameter_options, path_option, training_stage
 from hsc.data.voc import VocFolder
+from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
-from hsc.engine.runtime import detect_runtime
+from hsc.engine.runtime import training_runtime
 from hsc.engine.segmentation_training import train_segmentation
 
 
-@stage
+@training_stage
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets.")
 @path_option("--masks", "outputs/masks", "Folder of the pseudo labels.")
@@ -30,11 +31,13 @@ def main(
     settings = [recipe.network, schedule]
     key = training_key(folder, inputs, settings, with_saliency=False, seed=run.seed)
     resume = ResumeFile(RESUME_FOLDER, "train_segmentation", key)
-    history = train_segmentation(
-        folder, masks, backbone, run.seed, recipe.network, schedule, detect_runtime(), resume, out
-    )
-    write_history(plots, history)
-    resume.clear()
+    with training_runtime() as runtime:
+        history = train_segmentation(
+            folder, masks, backbone, run.seed, recipe.network, schedule, runtime, resume, out
+        )
+        if is_first():
+            write_history(plots, history)
+        resume.clear()
     return f"{out}: loss {history[-1]['loss']:.4f}"
 
 

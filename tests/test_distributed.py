@@ -13,9 +13,12 @@ from torch import Tensor, multiprocessing
 from hsc.data.stream import StepSampler
 from hsc.distributed import average_gradients, gather, own_share, processes
 from hsc.engine.cam_training import build_method
+from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
 from hsc.engine.runtime import Runtime
+from hsc.engine.training import check_start
 from hsc.errors import HscError
+from hsc.methods.contrast import HscContrast
 from hsc.params import NetworkParams, RunParams, TrainCamParams
 
 CLASSES = ("a", "b", "c")
@@ -43,6 +46,7 @@ def two_steps(run: RunParams, network: NetworkParams, params: TrainCamParams) ->
     """Losses and averaged gradients of the second step, which knows the first one's prototypes."""
     torch.manual_seed(3)
     method = build_method(CLASSES, run, network, params).double().train()
+    refined = count_refined(method.contrast)
     for seed in (0, 1):
         method.zero_grad()
         batch = make_batch(seed)
@@ -55,7 +59,22 @@ def two_steps(run: RunParams, network: NetworkParams, params: TrainCamParams) ->
         "terms": {name: term.detach() for name, term in terms.items()},
         "gradients": gradients,
         "buffers": dict(method.contrast.named_buffers()) if method.contrast else {},
+        "refined": refined,
     }
+
+
+def count_refined(contrast: Any) -> list[int]:
+    """The number of pictures of each later call of the CRF."""
+    counts: list[int] = []
+    if isinstance(contrast, HscContrast):
+        refine = contrast._refine_labels
+
+        def counting(image: Tensor, labels: Tensor) -> Tensor:
+            counts.append(len(image))
+            return refine(image, labels)
+
+        contrast._refine_labels = counting
+    return counts
 
 
 def gathered(values: Tensor) -> dict[str, Tensor]:
@@ -95,6 +114,18 @@ def uneven() -> list[str]:
     return texts
 
 
+def apart() -> str:
+    """How states of different steps are refused."""
+    runtime = Runtime(torch.device("cpu"), bf16=False, workers=0)
+    resume = ResumeFile(Path("there"), "toy", "key")
+    check_start(3, resume, runtime)
+    try:
+        check_start(3 + dist.get_rank(), resume, runtime)
+    except HscError as error:
+        return str(error)
+    return ""
+
+
 def work(rank: int, folder: Path, request: list[tuple[Any, ...]]) -> None:
     """One of the processes; writes what it found to `<folder>/<rank>.pt`."""
     torch.set_num_threads(1)
@@ -104,6 +135,7 @@ def work(rank: int, folder: Path, request: list[tuple[Any, ...]]) -> None:
         "gather": gathered(torch.tensor([3.0, 5.0, 7.0, 11.0])),
         "loaded": loaded(),
         "uneven": uneven(),
+        "apart": apart(),
         "runs": [two_steps(*arguments) for arguments in request],
     }
     torch.save(found, folder / f"{rank}.pt")
@@ -154,6 +186,14 @@ def test_losses_and_gradients_are_those_of_one_process(
                 )
 
 
+def test_the_processes_share_the_crf(
+    found: list[dict[str, Any]], request_: list[tuple[Any, ...]]
+) -> None:
+    index = VARIANTS.index(("seam", "hsc"))
+    assert two_steps(*request_[index])["refined"] == [N, N]
+    assert [process["runs"][index]["refined"] for process in found] == [[N // W, N // W]] * W
+
+
 def test_gather_and_its_gradient(found: list[dict[str, Any]]) -> None:
     """The losses are 1 and 2 times the weighted sum: a part's gradient is 3 times its weights."""
     assert [process["processes"] for process in found] == [W, W]
@@ -173,6 +213,11 @@ def test_a_batch_that_cannot_be_shared(found: list[dict[str, Any]]) -> None:
         plain, user = process["uneven"]
         assert plain.startswith("ValueError: a batch of 3")
         assert user.startswith("HscError: batch_size: 3 pictures")
+
+
+def test_states_of_different_steps(found: list[dict[str, Any]]) -> None:
+    for process in found:
+        assert process["apart"].startswith("there/toy-key.pt: the processes found states of")
 
 
 def test_alone_nothing_is_exchanged() -> None:

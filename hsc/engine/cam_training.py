@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hsc.data.samples import CamSamples
 from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
+from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
@@ -63,7 +64,8 @@ def train_cam(
         params.checkpoint_every,
         title=f"{run.baseline}, contrast {run.contrast}",
     )
-    save_weights(output, "cam", spec, method.network.state_dict())
+    if is_first():
+        save_weights(output, "cam", spec, method.network.state_dict())
     return history
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hsc.distributed import is_first
 from hsc.errors import HscError
 from hsc.nets.weights import load_whole, save_whole
 
@@ -12,7 +13,8 @@ class ResumeFile:
 
     It lies outside the declared outputs, which DVC deletes before a stage runs, and `key` is a
     digest of parameters and data, so that a changed run never goes on from another's state. A
-    damaged state is an error, not a silent start from zero.
+    damaged state is an error, not a silent start from zero. Of several processes the first writes
+    it and all read it; it does for any number of them.
     """
 
     def __init__(self, folder: Path, stage: str, key: str) -> None:
@@ -29,8 +31,10 @@ class ResumeFile:
 
     def save(self, value: dict[str, Any]) -> None:
         """Replace the state, whole or not at all."""
-        save_whole(self.path, value)
+        if is_first():
+            save_whole(self.path, value)
 
     def clear(self) -> None:
         """Remove the state after success."""
-        self.path.unlink(missing_ok=True)
+        if is_first():
+            self.path.unlink(missing_ok=True)

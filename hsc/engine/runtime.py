@@ -2,18 +2,21 @@
 
 They change the speed, not the science, so they stand in no command and no lock file:
 `HSC_DEVICE` (cpu, cuda, cuda:1), `HSC_PRECISION` (fp32, bf16), `HSC_WORKERS` (loader processes);
-`HSC_PROCESSES` (CRF processes) is read in `hsc.pool`.
+`HSC_PROCESSES` (CRF processes) is read in `hsc.pool`, what torchrun sets in `hsc.launch`.
 """
 
+import contextlib
 import ctypes
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 
+from hsc.distributed import process_group
 from hsc.errors import HscError
+from hsc.launch import Place, read_place
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 _LARGE = 1 << 30
@@ -36,8 +39,10 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
     """Read the environment; by default a GPU with bf16 where there is one, else the CPU in fp32.
 
     Loading happens in the training process on a CPU (it has the cores busy anyway) and in up to
-    eight workers beside a GPU. Raises HscError for a value that makes no sense here.
+    eight workers beside a GPU. Of several processes that torchrun started, each gets a GPU of its
+    own and its part of the cores for workers. Raises HscError for a value that makes no sense here.
     """
+    place = read_place(environment)
     _keep_freed_memory()
     cuda = torch.cuda.is_available()
     name = environment.get("HSC_DEVICE", "cuda" if cuda else "cpu")
@@ -50,12 +55,40 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
         raise HscError(
             f"HSC_DEVICE: {name!r} asked for, but cuda:{torch.cuda.device_count() - 1} is the last"
         )
+    if device.type == "cuda" and place.processes > 1:
+        device = _own_gpu(device, place)
     on_gpu = device.type == "cuda"
     precision = environment.get("HSC_PRECISION", "bf16" if on_gpu else "fp32")
     if precision not in ("fp32", "bf16"):
         raise HscError(f"HSC_PRECISION: {precision!r} is unknown; use fp32 or bf16")
-    default_workers = min(8, os.cpu_count() or 1) if on_gpu else 0
+    cores = max(1, (os.cpu_count() or 1) // place.local_processes)
+    default_workers = min(8, cores) if on_gpu else 0
     return Runtime(device, precision == "bf16", _read_workers(environment, default_workers))
+
+
+@contextlib.contextmanager
+def training_runtime() -> Iterator[Runtime]:
+    """The runtime of a training, together with the other processes where torchrun started several.
+
+    Raises HscError as `detect_runtime`.
+    """
+    runtime = detect_runtime()
+    with process_group(read_place(), runtime.device):
+        yield runtime
+
+
+def _own_gpu(device: torch.device, place: Place) -> torch.device:
+    if device.index is not None:
+        raise HscError(
+            f"HSC_DEVICE: '{device}' is one GPU for {place.processes} processes; use cuda, then "
+            "each process takes its own"
+        )
+    if place.local_processes > torch.cuda.device_count():
+        raise HscError(
+            f"torchrun: {place.local_processes} processes on a machine with "
+            f"{torch.cuda.device_count()} GPUs; start one for each GPU, or set HSC_DEVICE=cpu"
+        )
+    return torch.device("cuda", place.local_rank)
 
 
 def _read_workers(environment: Mapping[str, str], default: int) -> int:

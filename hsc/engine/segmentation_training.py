@@ -13,6 +13,7 @@ from hsc.data.classes import IGNORE
 from hsc.data.samples import SegmentationSamples
 from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
+from hsc.distributed import gather, is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
@@ -26,7 +27,7 @@ from hsc.scoring import read_labels
 
 
 class SegmentationObjective(nn.Module):
-    """Cross-entropy over the pixels, 255 ignored; a crop without any label counts as 0."""
+    """Cross-entropy over the pixels of the whole batch, 255 ignored; without any label 0."""
 
     def __init__(self, network: DeepLab) -> None:
         super().__init__()
@@ -35,10 +36,10 @@ class SegmentationObjective(nn.Module):
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
         """`image` (N, 3, S, S) and `label` (N, S, S) int64 in 0..C or 255."""
         logits, label = self.network(batch["image"]), batch["label"]
-        labelled = (label != IGNORE).sum().clamp(min=1)
+        labelled = gather((label != IGNORE).sum()[None]).sum().clamp(min=1)
         with torch.autocast(logits.device.type, enabled=False):
             total = F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="sum")
-            return {"loss": total / labelled}
+            return {"loss": gather(total[None]).sum() / labelled}
 
     def commit(self) -> None:
         """Nothing is remembered."""
@@ -96,5 +97,6 @@ def train_segmentation(
         params.checkpoint_every,
         title="segmentation",
     )
-    save_weights(output, "deeplab", spec, deeplab.state_dict())
+    if is_first():
+        save_weights(output, "deeplab", spec, deeplab.state_dict())
     return history

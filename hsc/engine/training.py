@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from hsc.distributed import average_gradients
+from hsc.distributed import average_gradients, gather, is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import set_rate
 from hsc.engine.runtime import Runtime
+from hsc.engine.whole_batch import use_whole_batch
 from hsc.errors import HscError
 
 Batch = dict[str, Tensor]
@@ -51,11 +52,24 @@ def train(
     `batches(start)` yields the batches of the steps from `start` on, `rate(step)` is the base
     learning rate. Returns the terms of every step. Raises HscError when a loss is not finite; the
     last checkpoint is from before.
+
+    Of several processes each has its share of the batches and ends with the same weights; the
+    first one shows the progress and writes the state.
     """
+    use_whole_batch(objective)
     # Channels last is the faster layout for small convolutions, on CPUs and on GPUs.
     objective.to(runtime.device, memory_format=torch.channels_last).train()
     start, history = _restore(objective, optimiser, resume)
-    bar = tqdm(batches(start), desc=title, total=steps, initial=start, unit="step", mininterval=1.0)
+    check_start(start, resume, runtime)
+    bar = tqdm(
+        batches(start),
+        desc=title,
+        total=steps,
+        initial=start,
+        unit="step",
+        mininterval=1.0,
+        disable=not is_first(),
+    )
     for step, batch in enumerate(bar, start=start):
         lr = rate(step)
         set_rate(optimiser, lr)
@@ -75,6 +89,19 @@ def train(
             if step + 1 < steps:
                 _keep(objective, optimiser, resume, step + 1, history)
     return history
+
+
+def check_start(start: int, resume: ResumeFile, runtime: Runtime) -> None:
+    """All processes go on from the same state; no one writes a new one before all have read it.
+
+    Raises HscError where their states are of different steps.
+    """
+    starts = set(gather(torch.tensor([start], device=runtime.device)).tolist())
+    if len(starts) > 1:
+        raise HscError(
+            f"{resume.path}: the processes found states of different steps; run all of them in one "
+            "folder, or delete the state everywhere"
+        )
 
 
 def _check_parameters(objective: Any, title: str, step: int) -> None:

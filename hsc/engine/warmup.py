@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hsc.data.samples import CamSamples
 from hsc.data.transforms import Augmentation, normalise
 from hsc.data.voc import VocFolder
+from hsc.distributed import gather, is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups
@@ -43,10 +44,10 @@ class _TagObjective(nn.Module):
         self.classifier.pool = self._pool if 2 * int(self.step) < self._steps else 1.0
         side = self._sizes[int(torch.randint(len(self._sizes), ()))]
         image = F.interpolate(batch["image"], (side, side), mode="bilinear", antialias=True)
-        logits = self.classifier(image)
-        correct = ((logits > 0) == (batch["tags"] > 0)).all(dim=1)
+        logits, tags = gather(self.classifier(image)), gather(batch["tags"])
+        correct = ((logits > 0) == (tags > 0)).all(dim=1)
         return {
-            "loss": F.multilabel_soft_margin_loss(logits, batch["tags"]),
+            "loss": F.multilabel_soft_margin_loss(logits, tags),
             "correct": correct.float().mean(),
         }
 
@@ -103,7 +104,8 @@ def warm_up(
     )
     widths = None if network.widths is None else list(network.widths)
     spec = {"backbone": network.backbone, "widths": widths}
-    save_weights(output, "backbone", spec, classifier.backbone.state_dict())
+    if is_first():
+        save_weights(output, "backbone", spec, classifier.backbone.state_dict())
     return tag_accuracy(classifier, folder, runtime), history
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hsc.distributed import gather, own_share
 from hsc.losses.class_level import class_contrast, class_representations
 from hsc.losses.maps import background_activation, max_norm, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_level, pixel_prototypes
@@ -146,12 +147,19 @@ class HscContrast(nn.Module):
     def _crf(
         self, maps: tuple[Tensor, Tensor], image: Tensor, tags: Tensor, size: tuple[int, int]
     ) -> list[Tensor]:
-        """Labels refined on the picture, then down-sampled to the map (HSC, section 3.4)."""
+        """Labels refined on the picture, then down-sampled to the map (HSC, section 3.4).
+
+        Each process refines its own share of the batch; the labels are gathered.
+        """
         whole = (self.settings.crf_size, self.settings.crf_size)
         score = self.settings.background_score
-        labels = torch.stack([pseudo_label(driving_cam(cam, tags, whole), score) for cam in maps])
-        refined = self._refine_labels(resize(image, whole), labels)
-        return list(F.interpolate(refined.float(), size, mode="nearest").long())
+        tags = own_share(tags)
+        labels = torch.stack(
+            [pseudo_label(driving_cam(own_share(cam), tags, whole), score) for cam in maps]
+        )
+        refined = self._refine_labels(resize(own_share(image), whole), labels)
+        small = F.interpolate(refined.float(), size, mode="nearest").long()
+        return list(gather(small.transpose(0, 1)).unbind(1))  # pictures in front for the gather
 
     @staticmethod
     def _both(

@@ -68,6 +68,38 @@ def test_a_gpu_that_is_not_there() -> None:
         detect_runtime({"HSC_DEVICE": "cuda:2"})
 
 
+def torchruns(rank: int, processes: int, **others: str) -> dict[str, str]:
+    """What torchrun sets on one machine."""
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes}
+    return {key: str(n) for key, n in {**names, "LOCAL_WORLD_SIZE": processes}.items()} | others
+
+
+@pytest.mark.usefixtures("gpu")
+def test_each_process_has_its_own_gpu() -> None:
+    for rank in (0, 1):
+        found = detect_runtime(torchruns(rank, 2, HSC_DEVICE="cuda"))
+        assert found == detect_runtime(torchruns(rank, 2))
+        assert found == Runtime(torch.device(f"cuda:{rank}"), bf16=True, workers=8)
+    on_cpu = detect_runtime(torchruns(5, 6, HSC_DEVICE="cpu"))
+    assert on_cpu == Runtime(torch.device("cpu"), bf16=False, workers=0)
+    assert detect_runtime(torchruns(0, 1, HSC_DEVICE="cuda:1")).device == torch.device("cuda:1")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_loaders_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, workers in ((64, 8), (12, 6), (1, 1)):
+        monkeypatch.setattr(runtime.os, "cpu_count", lambda cores=cores: cores)
+        assert detect_runtime(torchruns(0, 2)).workers == workers
+
+
+@pytest.mark.usefixtures("gpu")
+def test_processes_and_gpus_that_do_not_fit() -> None:
+    with pytest.raises(HscError, match="HSC_DEVICE: 'cuda:1' is one GPU for 2 processes; use cuda"):
+        detect_runtime(torchruns(0, 2, HSC_DEVICE="cuda:1"))
+    with pytest.raises(HscError, match="torchrun: 3 processes on a machine with 2 GPUs; start one"):
+        detect_runtime(torchruns(2, 3))
+
+
 @pytest.mark.parametrize(("bf16", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_autocast(bf16: bool, expected: torch.dtype) -> None:
     with Runtime(torch.device("cpu"), bf16, 0).autocast():

@@ -1,0 +1,177 @@
+"""Trainings that torchrun starts in two processes (Gloo, on the CPU), against one process."""
+
+import csv
+import functools
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from hsc.nets.weights import load_whole
+from tests.stage_runs import (
+    change,
+    contents,
+    environment,
+    run_here,
+    run_well,
+    stage,
+    write_settings,
+)
+
+pytestmark = pytest.mark.usefixtures("cpu")
+
+Together = Callable[[str], tuple[Path, str]]
+
+# By training how far a weight may be off. SGD's steps are as exact as the gradients; the warm-up's
+# AdamW divides by them, so that the rounding of one near 0 shows, a few hundredths of a step of
+# 3e-3. In float64 the layers and the losses agree to 1e-9 (test_distributed, test_whole_batch).
+TOLERANCE = {"prepare_backbone": 3e-4, "train_cam": 1e-5, "train_segmentation": 1e-5}
+RECIPE = Path("recipes/shapes.yaml")
+KILLED = """
+import os, signal, sys
+from hsc.methods.method import Method
+from stages.train_cam import main
+
+losses, calls = Method.losses, iter(range(5))
+
+def dying(self, batch):
+    if next(calls, None) is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return losses(self, batch)
+
+Method.losses = dying
+main()
+"""
+
+
+def torchrun(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
+    """Start two processes in `folder`."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [sys.executable, *launcher, *what],
+        cwd=folder,
+        env=environment(GLOO_SOCKET_IFNAME="lo"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def arguments(name: str) -> list[str]:
+    """A stage's command as dvc.yaml has it, without `python`."""
+    return shlex.split(stage(name).cmd)[1:]
+
+
+def weights(folder: Path, name: str) -> dict[str, Tensor]:
+    return load_whole(folder / stage(name).outs[0])["state"]
+
+
+def table(folder: Path, name: str) -> list[dict[str, float]]:
+    (path,) = (path for path in stage(name).outs if path.endswith(".csv"))
+    with (folder / path).open() as stream:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
+
+
+def check_close(folder: Path, other: Path, name: str) -> None:
+    """Every weight that the training wrote is the same up to rounding."""
+    found, expected = weights(folder, name), weights(other, name)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        assert (found[key] - value).abs().max() <= TOLERANCE[name], key
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything that the trainings read. Dropout is on everywhere; SGD: see TOLERANCE."""
+    folder = tmp_path_factory.mktemp("start")
+    write_settings(folder)
+    change(folder / RECIPE, train_cam__seam__head_dropout=0.5, train_segmentation__dropout=0.5)
+    sgd = {"optimiser": "sgd", "momentum": 0.9}
+    change(folder / RECIPE, **{f"train_cam__seam__{key}": value for key, value in sgd.items()})
+    change(folder / RECIPE, **{f"train_segmentation__{key}": value for key, value in sgd.items()})
+    run_well(stage("prepare_data"), folder)
+    run_well(stage("prepare_backbone"), folder)
+    masks = folder / "outputs" / "masks"
+    masks.mkdir()
+    for name in (folder / "data/shapes/ImageSets/Segmentation/train_aug.txt").read_text().split():
+        shutil.copy(folder / f"data/shapes/SegmentationClass/{name}.png", masks)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def two(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Together:
+    """`two(training)`: the folder in which two processes have run it, and what they printed."""
+
+    @functools.cache
+    def run(name: str) -> tuple[Path, str]:
+        folder = shutil.copytree(start, tmp_path_factory.mktemp("two") / "work")
+        stage(name).clear(folder)
+        done = torchrun(folder, *arguments(name))
+        assert done.returncode == 0, done.stderr
+        assert len(re.findall(r": +0%\|", done.stderr)) == 1, "one progress bar"
+        return folder, done.stdout
+
+    return run
+
+
+@pytest.mark.parametrize("name", TOLERANCE)
+def test_two_processes_train_what_one_trains(
+    start: Path, two: Together, tmp_path: Path, name: str
+) -> None:
+    one = shutil.copytree(start, tmp_path / "one")
+    stage(name).clear(one)
+    run_well(stage(name), one)
+    folder, printed = two(name)
+    assert contents(folder).keys() == contents(one).keys(), "one set of outputs, nothing beside it"
+    (line,) = printed.splitlines()
+    assert line.startswith(f"{stage(name).outs[0]}: ")
+
+    rows, expected_rows = table(folder, name), table(one, name)
+    assert len(rows) == len(expected_rows) > 2
+    for row, expected in zip(rows, expected_rows, strict=True):
+        assert row == pytest.approx(expected, rel=1e-5, abs=1e-5)
+    check_close(folder, one, name)
+    before, after = weights(start, "prepare_backbone"), weights(folder, name)
+    if name != "prepare_backbone":
+        assert not torch.equal(after["backbone.stem.weight"], before["stem.weight"]), "it trained"
+
+
+def test_killed_and_started_again(start: Path, two: Together, tmp_path: Path) -> None:
+    work = shutil.copytree(start, tmp_path / "work")
+    (tmp_path / "killed.py").write_text(KILLED)
+    done = torchrun(work, str(tmp_path / "killed.py"), *arguments("train_cam")[2:])
+    assert done.returncode != 0
+    (state,) = (work / ".hsc" / "resume").glob("*.pt")
+    assert load_whole(state)["step"] == 4
+    assert not (work / "outputs" / "cam.pt").exists()
+    alone = shutil.copytree(work, tmp_path / "alone")
+    done = torchrun(work, *arguments("train_cam"))
+    assert done.returncode == 0, done.stderr
+    assert contents(work) == contents(two("train_cam")[0]), "the same bytes, nothing left behind"
+    run_well(stage("train_cam"), alone)  # one process can go on for two
+    check_close(alone, work, "train_cam")
+
+
+def test_batch_that_does_not_divide(start: Path, tmp_path: Path) -> None:
+    work = shutil.copytree(start, tmp_path / "work")
+    change(work / RECIPE, train_cam__seam__batch_size=3)
+    before = contents(work)
+    done = torchrun(work, *arguments("train_cam"))
+    assert done.returncode != 0
+    assert "Error: batch_size: 3 pictures cannot be shared among 2 processes; " in done.stderr
+    assert "step/s" not in done.stderr, "found before the training"
+    assert contents(work) == before
+
+
+def test_stages_for_one_process_refuse_more(start: Path) -> None:
+    torchruns = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
+    result = run_here(stage("infer_cams"), start, **torchruns)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: torchrun: 2 processes, but this step takes one")
