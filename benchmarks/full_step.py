@@ -35,6 +35,7 @@ def parameters(batch: int, crop: int, view2: int, kernels: str) -> TrainCamParam
     return TrainCamParams(
         steps=1000, batch_size=batch, optimiser="sgd", lr=0.01, lr_bias=2, lr_new=10,
         lr_projector=10, weight_decay=5e-4, momentum=0, power=0.9, checkpoint_every=1000,
+        clip_norm=None,
         view2_size=view2, head_dropout=0, crf_size=view2, crf_kernels=kernels,
         loss_resolution="pixels",
         augmentation=AugmentationParams(

@@ -300,8 +300,11 @@ class TrainCamParams(TrainingParams):
     `crf_size`: side in pixels at which HSC's CRF sees the pseudo labels; view 2's in the paper.
     `crf_kernels`: exact on the device, or on a lattice (an approximation) on the CPU for sizes
     whose pairs of pixels do not fit into memory.
+    `clip_norm`: a longer gradient is cut to this length; null for none, as published. HSC's class
+    level has a gradient that is small in most batches and many times the baseline's in some.
     """
 
+    clip_norm: Positive | None
     view2_size: Count
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
     crf_size: Count

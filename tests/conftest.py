@@ -144,6 +144,7 @@ def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
         momentum=0.0,
         power=0.9,
         checkpoint_every=3,
+        clip_norm=None,
         view2_size=20,
         head_dropout=0.0,
         crf_size=20,

@@ -310,6 +310,13 @@ def test_ppc_cannot_keep_more_than_is_hard(house: House) -> None:
     assert "hard_share" in message
 
 
+def test_no_clipping_is_said_by_null(house: House) -> None:
+    house.edit(house.recipe, "train_cam.seam.clip_norm", None)
+    assert house.load()[1].train_cam.seam.clip_norm is None
+    house.edit(house.recipe, "train_cam.seam.clip_norm", 0)
+    assert "train_cam.seam.clip_norm" in house.message()
+
+
 def test_resize_range_must_ascend(house: House) -> None:
     house.edit(house.recipe, "train_cam.seam.augmentation.resize_longest", [96, 62])
     message = house.message()

@@ -63,6 +63,7 @@ def train_cam(
         resume,
         params.checkpoint_every,
         title=f"{run.baseline}, contrast {run.contrast}",
+        clip_norm=params.clip_norm,
     )
     if is_first():
         save_weights(output, "cam", spec, method.network.state_dict())

@@ -1,7 +1,7 @@
 """The one training loop: every network of the pipeline is trained by `train`.
 
     while steps remain: set the rate, losses of a batch, guard, backward, average over the
-                        processes, step, commit, checkpoint
+                        processes, clip, step, commit, checkpoint
 
 What it trains is an `Objective`: a module that turns a batch into named loss terms and, after the
 optimiser's step, commits what the batch changed in its memories (prototypes).
@@ -46,12 +46,14 @@ def train(
     resume: ResumeFile,
     checkpoint_every: int,
     title: str,
+    clip_norm: float | None = None,
 ) -> History:
     """Train for `steps` steps, from the resume state where there is one.
 
     `batches(start)` yields the batches of the steps from `start` on, `rate(step)` is the base
-    learning rate. Returns the terms of every step. Raises HscError when a loss is not finite; the
-    last checkpoint is from before.
+    learning rate, `clip_norm` the length to which a longer gradient (of all parameters together)
+    is cut, None for none. Returns the terms of every step. Raises HscError when a loss is not
+    finite; the last checkpoint is from before.
 
     Of several processes each has its share of the batches and ends with the same weights; the
     first one shows the progress and writes the state.
@@ -80,6 +82,8 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
         average_gradients(objective.parameters())
+        if clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(objective.parameters(), clip_norm)
         optimiser.step()
         objective.commit()
         history.append({"step": step, "lr": lr, **values})

@@ -75,11 +75,12 @@ def run(
     runtime: Any,
     source: Callable[[int], Iterable[dict[str, Tensor]]] = batches,
     every: int = 3,
+    clip_norm: float | None = None,
 ) -> list[dict[str, float]]:
     def rate(step: int) -> float:
         return 0.1 / (step + 1)
 
-    return train(toy, optimiser, source, STEPS, rate, runtime, resume, every, title="toy")
+    return train(toy, optimiser, source, STEPS, rate, runtime, resume, every, "toy", clip_norm)
 
 
 @pytest.fixture
@@ -105,6 +106,25 @@ def test_commit_follows_every_optimiser_step(resume: ResumeFile, cpu: Any) -> No
     optimiser.register_step_post_hook(lambda *_: toy.calls.append("step"))
     run(toy, optimiser, resume, cpu)
     assert toy.calls == ["losses", "step", "commit"] * STEPS
+
+
+def test_only_a_longer_gradient_is_cut(resume: ResumeFile, cpu: Any) -> None:
+    def first_gradient(clip_norm: float | None) -> Tensor:
+        toy, optimiser = make()
+        found: list[Tensor] = []
+
+        def note(*_: Any) -> None:
+            found.append(torch.cat([parameter.grad.flatten() for parameter in toy.parameters()]))
+
+        optimiser.register_step_pre_hook(note)
+        resume.clear()
+        run(toy, optimiser, resume, cpu, clip_norm=clip_norm)
+        return found[0].clone()
+
+    whole = first_gradient(None)
+    length = float(whole.norm())
+    torch.testing.assert_close(first_gradient(length / 4), whole / 4, rtol=1e-4, atol=1e-6)
+    assert torch.equal(first_gradient(2 * length), whole)
 
 
 def test_checkpoints_stand_where_they_should(resume: ResumeFile, cpu: Any) -> None:
