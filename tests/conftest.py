@@ -19,7 +19,26 @@ from hsc.params import (
     TrainSegmentationParams,
 )
 
+# The files whose tests tests/test_golden.py collects.
+pytest.register_assert_rewrite(
+    "tests.golden", *(f"tests.{path.stem}" for path in Path(__file__).parent.glob("golden_*.py"))
+)
+
 CROP = 32
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many golden comparisons there were and how they ended."""
+    counts = {
+        outcome: sum(
+            "test_golden.py" in report.nodeid and getattr(report, "when", "call") != "teardown"
+            for report in terminalreporter.stats.get(outcome, [])
+        )
+        for outcome in ("passed", "failed", "error", "skipped")
+    }
+    if any(counts.values()):
+        said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+        terminalreporter.write_line(f"golden: {said}")
 
 
 @pytest.fixture(scope="session")

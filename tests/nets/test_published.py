@@ -1,6 +1,6 @@
 """Published checkpoints: keys there and back, the background's place, every fault listed.
 
-The keys are compared with the published ones in tests/test_golden_networks.py.
+The keys are compared with the published ones in tests/golden_networks.py.
 """
 
 from pathlib import Path

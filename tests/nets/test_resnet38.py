@@ -1,6 +1,6 @@
 """ResNet-38: sizes, what trains and what does not, dropout, dilations.
 
-Its numbers are checked in tests/test_golden_networks.py.
+Its numbers are checked in tests/golden_networks.py.
 """
 
 import math

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from golden import assert_close, cases, load
 from PIL import Image
 
 from hsc.cams_merge import merge_relu, merge_softmax
 from hsc.crf import CrfConfig, cam_probabilities, refine_labels, refine_probabilities
 from hsc.metrics import ThresholdCurve, confusion, scores
 from hsc.seeds import threshold_seeds
+from tests.golden import assert_close, cases, load
 
 
 @pytest.mark.parametrize("path", cases("05e_crf_label"))

@@ -1,6 +1,6 @@
 """PPC against the numbers of its published implementation, in what is sound there.
 
-Normalised maps, pseudo labels and the cross-view terms: tests/test_golden_losses.py.
+Normalised maps, pseudo labels and the cross-view terms: tests/golden_losses.py.
 """
 
 import random

@@ -169,7 +169,7 @@ def test_ppc_contrast_given_the_prototypes(path: Path) -> None:
     """Cross-view and cross-CAM terms and their gradients, with all 21 published prototypes.
 
     PPC's intra-view term, of which equation (12) kept neither the choice of negatives nor that of
-    pixels, stands in tests/test_golden_ppc.py.
+    pixels, stands in tests/golden_ppc.py.
     """
     inputs, outputs, meta = load(path)
     size = tuple(inputs["cam_rv2_down"].shape[2:])

@@ -1,0 +1,61 @@
+"""Every golden case that binds, in one place: `pytest tests/test_golden.py`.
+
+The tests stand in the `golden_*.py` files, by part. Another folder of the same schema, with its own
+tolerances.json, is taken from HSC_GOLDEN. The summary says how many cases were compared.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden import golden_folder
+from tests.golden_losses import *  # noqa: F403
+from tests.golden_networks import *  # noqa: F403
+from tests.golden_pipeline import *  # noqa: F403
+from tests.golden_ppc import *  # noqa: F403
+from tests.golden_scoring import *  # noqa: F403
+
+NOT_HERE = {
+    "05d_hsc_er_loss": "record of a departure from the paper",
+    "05f_hsc_contrast": "record of a departure from the paper",
+    "05g_hsc_full_loss": "record of a departure from the paper",
+    "07a_pair_indices": "affinity is not built",
+    "07b_affinity_labels": "affinity is not built",
+    "07c_aff_net": "affinity is not built",
+    "07d_random_walk": "affinity is not built",
+    "07e_affinity_loss": "affinity is not built",
+    "07f_la_ha_merge": "affinity is not built",
+    "12_deeplabv2": "the deep-stem backbone is not built",
+    "13_mxnet_params": "in tests/nets/test_mxnet_params.py",
+}
+
+
+def compared() -> set[Path]:
+    """The case files that the tests of this module are given."""
+    marks = [
+        mark
+        for name, value in globals().items()
+        if name.startswith("test_")
+        for mark in getattr(value, "pytestmark", [])
+        if mark.name == "parametrize"
+    ]
+    return {found for mark in marks for value in mark.args[1] for found in _paths(value)}
+
+
+def _paths(value: Any) -> list[Path]:
+    """The paths among the values of a `pytest.param`, or of a plain one."""
+    given = getattr(value, "values", [value])
+    return [part for part in given if isinstance(part, Path)]
+
+
+@pytest.mark.skipif(not golden_folder().is_dir(), reason="no golden fixtures (set HSC_GOLDEN)")
+def test_no_case_is_forgotten() -> None:
+    cases = {
+        path
+        for folder in golden_folder().iterdir()
+        if folder.is_dir() and folder.name != "keys" and folder.name not in NOT_HERE
+        for path in [*folder.glob("*.npz"), *folder.glob("*.json"), *folder.glob("*/*.json")]
+    }
+    assert cases <= compared(), sorted(map(str, cases - compared()))
+    assert len(cases) > 0
