@@ -89,6 +89,46 @@ def build(
     return method, cam_optimiser(method, how)
 
 
+def contrast_seconds(method: Method, batch: dict[str, Tensor], runtime: Runtime) -> float | None:
+    """Seconds of the projectors and the contrast with its CRF alone, forward and backward.
+
+    Two steps' times differ by more than this on a busy machine, so it is taken by itself, on what
+    the step gives it. None without a contrast.
+    """
+    if method.contrast is None:
+        return None
+    given: list[Any] = []
+    features: list[Tensor] = []
+    hooks = [
+        method.contrast.register_forward_hook(lambda module, args, result: given.append(args)),
+        method.network.register_forward_hook(
+            lambda module, args, result: features.append(result.features)
+        ),
+    ]
+    with torch.no_grad(), runtime.autocast():
+        method.losses(batch)
+    for hook in hooks:
+        hook.remove()
+    maps, _, image, tags = given[0]
+    leaves = [found.detach().requires_grad_() for found in features]
+    start = time.perf_counter()
+    with runtime.autocast():
+        embeddings = tuple(
+            (
+                None
+                if method.network.projector_class is None
+                else method.network.projector_class(f),
+                method.network.projector_pixel(f),
+            )
+            for f in leaves
+        )
+    total = sum(method.contrast(maps, embeddings, image, tags).values())
+    total.backward()
+    if runtime.device.type == "cuda":
+        torch.cuda.synchronize(runtime.device)
+    return time.perf_counter() - start
+
+
 def peak_bytes(device: torch.device) -> int:
     """Of the device since the last reset, or of the process since its start."""
     if device.type == "cuda":
@@ -127,6 +167,7 @@ def main(
             "median_seconds": round(statistics.median(seconds[1:]), 4),
             "images_per_second": round(batch / statistics.median(seconds[1:]), 3),
             "peak_bytes": peak_bytes(runtime.device),
+            "contrast_seconds": contrast_seconds(method, data, runtime),
             "finite": all(abs(v) < float("inf") for each in terms for v in each.values()),
             "terms": {name: round(value, 5) for name, value in terms[-1].items()},
         }
