@@ -1,7 +1,9 @@
-"""The documentation's claims that can be checked: each departure names a test that there is."""
+"""The documentation's claims that can be checked: functions, parameters and tests that it names."""
 
 import ast
 from pathlib import Path
+
+import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEPARTURES = "## Where the published code departs from its paper"
@@ -38,3 +40,24 @@ def test_every_departure_from_the_published_code_has_its_test() -> None:
         assert built, number
         for name in named.split(", "):
             assert name in known, f"line {number}: no test {name}"
+
+
+def test_every_equation_has_its_function_and_its_parameters() -> None:
+    header, *rows = table("## The equations")
+    assert header == ["equation", "what it says", "function", "parameters"]
+    numbers = [row[0] for row in rows if row[0].startswith("(")]
+    assert numbers == [f"({number})" for number in range(1, 14)]
+    known = {**read("params.yaml"), **read("recipes/shapes.yaml")}
+    for number, _, function, parameters in rows:
+        path, name = function.strip("`").split("::")
+        tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
+        assert name in {getattr(node, "name", None) for node in tree.body}, f"{number}: {function}"
+        for key in parameters.split(", "):
+            section = known
+            for part in key.strip("`").split("."):
+                assert part in section, f"{number}: no parameter {key}"
+                section = section[part]
+
+
+def read(path: str) -> dict:
+    return yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))
