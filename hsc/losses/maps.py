@@ -89,3 +89,13 @@ def tag_gate(maps: Tensor, tags: Tensor) -> Tensor:
         )
     gate = F.pad(tags.to(maps.dtype), (1, 0), value=1.0)
     return gate[:, :, None, None]
+
+
+def present_probability(cam: Tensor, tags: Tensor) -> Tensor:
+    """Softmax over the background and the tagged classes; classes that are absent get 0.
+
+    cam: (N, C+1, h, w) logits, background first. tags: (N, C), 0 or 1. Returns (N, C+1, h, w) in
+    [0, 1], summing to 1 over the channels. What the maps of absent classes hold has no influence.
+    Raises ValueError where the shapes do not belong together.
+    """
+    return cam.masked_fill(tag_gate(cam, tags) == 0, -torch.inf).softmax(dim=1)

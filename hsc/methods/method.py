@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsc.distributed import gather
+from hsc.losses.maps import present_probability
 from hsc.methods.baselines import (
     Terms,
     classification_terms,
@@ -39,8 +40,9 @@ class MethodSettings:
     loss_resolution: SEAM's losses on maps brought to the view's `pixels`, as published, or on the
     `map`'s own cells, which is a fraction of the work.
     contrast_map: the map that drives the contrast. `refined` is the PCM's, `raw` the logits, and
-    `softmax` the probabilities over background and classes, which is how EPS reads its logits: its
-    background is a channel that it trains, and a class's logit without it says nothing of extent.
+    `softmax` the probabilities over background and tagged classes, which is how EPS reads its
+    logits: its background is a channel that it trains, and a class's logit without it says nothing
+    of extent.
     refined_saliency: EPS's saliency loss on the PCM's maps too, as HSC's published code has it.
     """
 
@@ -99,7 +101,7 @@ class Method(nn.Module):
         terms = self._baseline_terms(whole, images, tags, batch)
         loss = sum(terms.values())
         if self.contrast is not None:
-            maps = tuple(map(self._driving_map, whole))
+            maps = tuple(self._driving_map(view, tags) for view in whole)
             embeddings = tuple(map(self._embeddings, views))
             contrast = self.contrast(maps, embeddings, gather(images[1]), tags)
             loss = loss + self.contrast.settings.gamma * sum(contrast.values())
@@ -124,11 +126,11 @@ class Method(nn.Module):
             terms |= equivariance_terms(views, sizes, tags)
         return terms
 
-    def _driving_map(self, view: CamMaps) -> Tensor:
+    def _driving_map(self, view: CamMaps, tags: Tensor) -> Tensor:
         if self.settings.contrast_map == "refined":
             return view.refined
         raw = view.cam.detach()
-        return raw.softmax(dim=1) if self.settings.contrast_map == "softmax" else raw
+        return raw if self.settings.contrast_map == "raw" else present_probability(raw, tags)
 
     def _embeddings(self, view: CamMaps) -> Embeddings:
         wide, narrow = self.network.projector_class, self.network.projector_pixel

@@ -124,3 +124,23 @@ def test_tag_gate_keeps_the_background() -> None:
 def test_tag_gate_wants_one_tag_a_foreground_class(shape: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="tags"):
         maps.tag_gate(torch.zeros(1, 4, 2, 2), torch.zeros(shape))
+
+
+def test_present_probability_is_a_softmax_over_the_background_and_the_tagged_classes() -> None:
+    cam, tags = random_maps(0, 2, 4, 3, 3), torch.tensor([[1, 0, 1], [0, 0, 0]])
+    found = maps.present_probability(cam, tags)
+    torch.testing.assert_close(found[0, [0, 1, 3]], cam[0, [0, 1, 3]].softmax(dim=0))
+    assert (found[0, 2] == 0).all()
+    assert torch.equal(found[1, 0], torch.ones(3, 3, dtype=torch.float64))
+
+
+def test_present_probability_does_not_see_absent_classes() -> None:
+    cam, tags = random_maps(0, 1, 4, 3, 3), torch.tensor([[1, 0, 1]])
+    expected = maps.present_probability(cam, tags)
+    cam[0, 2] = random_maps(1, 3, 3) * 50
+    assert torch.equal(maps.present_probability(cam, tags), expected)
+
+
+def test_present_probability_wants_one_tag_a_foreground_class() -> None:
+    with pytest.raises(ValueError, match="tags"):
+        maps.present_probability(torch.zeros(1, 4, 2, 2), torch.zeros(1, 4))
