@@ -105,7 +105,9 @@ class ThresholdCurve:
     """
 
     def __init__(self, num_classes: int, thresholds: ArrayLike) -> None:
-        """num_classes: C. thresholds: T numbers, strictly ascending (compared in float32)."""
+        """num_classes: C, 1 to 254. thresholds: T numbers, strictly ascending, held as float32."""
+        if not 0 < num_classes < IGNORE:
+            raise ValueError(f"num_classes must lie in 1..{IGNORE - 1}, got {num_classes}")
         self.num_classes = num_classes
         self.thresholds = np.asarray(thresholds, dtype=np.float64)
         self._edges = self.thresholds.astype(np.float32)
@@ -132,21 +134,25 @@ class ThresholdCurve:
             if classes.min() == BACKGROUND or len(np.unique(classes)) != len(classes):
                 raise ValueError(f"classes must be distinct, without 0, got {classes.tolist()}")
         kept = truth != IGNORE
-        rows = truth[kept].astype(np.int64)
-        _check_indices("truth", rows, self.num_classes)
-        if not rows.size:
+        _check_indices("truth", truth[kept], self.num_classes)
+        if not kept.any():
             return
         size, bins = self._counts.shape[1:]
+        # an extra row takes the ignored pixels: cheaper than picking the others out
+        rows = np.where(kept, truth.astype(np.uint8, copy=False), np.uint8(size))
         if not classes.size:
-            self._counts[BACKGROUND, :, 0] += np.bincount(rows, minlength=size)
+            self._counts[BACKGROUND, :, 0] += np.bincount(rows.ravel(), minlength=size + 1)[:size]
             return
-        best = cam.max(axis=0)[kept]
+        best, winner = _strongest(cam)
         if not (best.min() >= 0 and best.max() <= 1):
             raise ValueError(f"cam must lie in [0, 1], got {best.min()} to {best.max()}")
-        below = np.searchsorted(self._edges, best.astype(np.float32, copy=False), side="left")
-        cells = (cam.argmax(axis=0)[kept] * size + rows) * bins + below
-        counts = np.bincount(cells, minlength=len(classes) * size * bins)
-        self._counts[classes] += counts.reshape(len(classes), size, bins)
+        cells = winner.astype(np.int64)  # in place from here: new arrays of this size cost more
+        cells *= size + 1
+        cells += rows
+        cells *= bins
+        cells += np.searchsorted(self._edges, best.astype(np.float32, copy=False), side="left")
+        counts = np.bincount(cells.ravel(), minlength=len(classes) * (size + 1) * bins)
+        self._counts[classes] += counts.reshape(len(classes), size + 1, bins)[:, :size]
 
     def confusions(self) -> NDArray[np.int64]:
         """The confusion matrix at each threshold: (T, C+1, C+1), rows the truth."""
@@ -177,6 +183,19 @@ class ThresholdCurve:
         hits = matrices[:, 1:, 1:].sum(axis=(1, 2))
         found = np.stack([matrices[:, :, 1:].sum(axis=(1, 2)), matrices[:, 1:].sum(axis=(1, 2))], 1)
         return np.divide(hits[:, None], found, out=np.ones(found.shape), where=found > 0)
+
+
+def _strongest(cam: NDArray) -> tuple[NDArray, NDArray[np.uint8]]:
+    """The maximum over K maps (K, H, W), 1 to 254, and its index, the first of equals; both (H, W).
+
+    A loop over the few maps reads whole rows; arg max over the first axis is many times slower.
+    """
+    best, winner = cam[0], np.zeros(cam.shape[1:], dtype=np.uint8)
+    for index, values in enumerate(cam[1:], start=1):
+        # indices ascend, so the latest winner has the greatest
+        np.maximum(winner, (values > best) * np.uint8(index), out=winner)
+        best = np.maximum(best, values)
+    return best, winner
 
 
 def _iou(matrices: NDArray[np.int64]) -> NDArray[np.float64]:

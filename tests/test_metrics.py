@@ -132,6 +132,22 @@ def test_curve_ignores_an_image_that_is_all_border_and_has_no_score_without_pixe
         curve.miou()
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "uint64"])
+def test_curve_takes_masks_of_any_integers(dtype):
+    curve = ThresholdCurve(254, [0.5])
+    cam = np.array([[[0.6, 0.4, 0.9]], [[0.2, 0.7, 0.9]]], dtype=np.float32)
+    curve.add(cam, np.array([254, 3]), np.array([[254, 3, 255]], dtype=dtype))
+    (matrix,) = curve.confusions()
+    assert matrix.sum() == 2
+    assert matrix[254, 254] == matrix[3, 3] == 1
+
+
+@pytest.mark.parametrize("num_classes", [0, 255])
+def test_curve_has_room_for_254_classes(num_classes):
+    with pytest.raises(ValueError, match=f"1..254, got {num_classes}"):
+        ThresholdCurve(num_classes, [0.5])
+
+
 @pytest.mark.parametrize(
     ("cam", "classes", "truth", "message"),
     [
