@@ -158,7 +158,7 @@ def test_the_file_holds_the_tagged_classes_of_each_picture(
             Seeing(), scale_picture(folder.image("b"), [0.5, 1.0], True), [2, 3], (12, 17),
             "raw", "relu",
         )  # fmt: skip
-        assert np.allclose(reader.read("b")[0], expected.numpy(), atol=1e-3)  # float16
+        assert np.allclose(reader.read("b")[0], expected.numpy(), atol=1e-3)  # as it is stored
 
 
 def test_same_input_same_bytes_in_any_order(folder: VocFolder, tmp_path: Path) -> None:
