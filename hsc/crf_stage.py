@@ -4,8 +4,9 @@ Letters: K tagged classes, H W pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,26 @@ def _cam_tasks(folder: VocFolder, cams: Path, ids: Sequence[str]) -> Iterator[Ta
             yield image_id, folder.image(image_id), *reader.read(image_id)
 
 
+def _naming_the_picture(
+    refine: Callable[..., NDArray[np.uint8]],
+) -> Callable[..., NDArray[np.uint8]]:
+    """Let the traceback of an error in a worker end with the picture's id.
+
+    Bad input is found when it is read, with the file's name; what fails here is not foreseen.
+    """
+
+    @wraps(refine)
+    def named(task: Task, **options: Any) -> NDArray[np.uint8]:
+        try:
+            return refine(task, **options)
+        except Exception as error:
+            error.add_note(f"in the CRF of picture {task[0]}")
+            raise
+
+    return named
+
+
+@_naming_the_picture
 def _refine_seed(
     task: Task, num_labels: int, confidence: float, config: CrfConfig
 ) -> NDArray[np.uint8]:
@@ -77,6 +98,7 @@ def _refine_seed(
     return refine_labels(image, seed, num_labels, config, confidence)
 
 
+@_naming_the_picture
 def _refine_cam(task: Task, alpha: float, config: CrfConfig) -> NDArray[np.uint8]:
     _, image, cam, classes = task
     return refine_cam(image, cam, classes, alpha, config)

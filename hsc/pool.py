@@ -24,7 +24,10 @@ from hsc.errors import HscError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",  # numpy's BLAS on a Mac
+)  # fmt: skip
 _AHEAD = 4  # items in flight for each worker: enough that none waits, few enough for the memory
 
 

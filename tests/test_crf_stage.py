@@ -1,19 +1,29 @@
 """The CRF over a data set: from seeds, from CAMs, in any number of processes."""
 
+import multiprocessing
+import os
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
 
 from hsc.crf import CrfConfig, refine_cam, refine_labels
-from hsc.crf_stage import refine_all
+from hsc.crf_stage import _refine_cam, _refine_seed, refine_all
 from hsc.data.voc import VocFolder, write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
+from hsc.pool import map_ordered
 from hsc.scoring import read_labels
 from hsc.store import CamReader, CamWriter
+from stages.refine_crf import main
+from tests.stage_runs import write_settings
 
 PARAMS = CrfParams(
     unary="labels",
@@ -109,24 +119,116 @@ def test_every_parameter_counts(tiny_folder: VocFolder, seeds: Path, tmp_path: P
 def test_number_of_processes_does_not_matter(
     tiny_folder: VocFolder, seeds: Path, cams: Path, tmp_path: Path, params: CrfParams
 ) -> None:
-    for processes in (1, 2):
+    found = []
+    for processes in (1, 2, 3):
         output = tmp_path / str(processes)
         refine_all(tiny_folder, cams, seeds, params, output, processes)
-    for image_id in tiny_folder.ids("train_aug"):
-        first, second = (tmp_path / name / f"{image_id}.png" for name in "12")
-        assert first.read_bytes() == second.read_bytes()
+        found.append({path.name: path.read_bytes() for path in output.iterdir()})
+    assert len(found[0]) == 12
+    assert found[0] == found[1] == found[2]
 
 
-def test_progress_sees_every_picture(tiny_folder: VocFolder, seeds: Path, tmp_path: Path) -> None:
-    seen = []
+@pytest.mark.parametrize(("processes", "ahead"), [(1, 1), (2, 8)])
+def test_progress_and_memory(
+    tiny_folder: VocFolder,
+    cams: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+    ahead: int,
+) -> None:
+    """The bar moves as pictures are written; at most 4 a worker are read and not yet written."""
+    output, seen, unwritten = tmp_path / "out", [], []
+    read = CamReader.read
 
-    def progress(ids: list[str]) -> Iterator[str]:
+    def written() -> int:
+        return len(list(output.glob("*.png")))
+
+    def counting(*arguments: Any) -> Any:
+        reads = len(unwritten) + 1
+        unwritten.append(reads - written())
+        return read(*arguments)
+
+    def progress(ids: Sequence[str]) -> Iterator[str]:
         for image_id in ids:
+            assert written() == len(seen)
             seen.append(image_id)
             yield image_id
 
-    refine_all(tiny_folder, tmp_path, seeds, PARAMS, tmp_path / "out", 1, progress)
+    monkeypatch.setattr(CamReader, "read", counting)
+    refine_all(tiny_folder, cams, tmp_path / "none", ALPHA, output, processes, progress)
     assert tuple(seen) == tiny_folder.ids("train_aug")
+    assert len(unwritten) == len(seen) == 12
+    assert max(unwritten) == ahead
+
+
+@pytest.mark.parametrize(
+    ("params", "processes"), [(PARAMS, 1), (ALPHA, 2)], ids=["labels", "alpha"]
+)
+def test_an_error_in_a_worker_names_the_picture(
+    tiny_folder: VocFolder, tmp_path: Path, params: CrfParams, processes: int
+) -> None:
+    """The third picture's maps are broken in a way that no check of the files foresees."""
+    image_id = tiny_folder.ids("train_aug")[2]
+    wrong = np.zeros((2, 5, 5), dtype=np.uint8)
+    tasks = [
+        (name, tiny_folder.image(name), wrong, np.array([1, 2]))
+        if name == image_id
+        else (name, tiny_folder.image(name), *fine(tiny_folder, name, params))
+        for name in tiny_folder.ids("train_aug")[:4]
+    ]
+    options = (
+        {"num_labels": 9, "confidence": 0.7, "config": CONFIG}
+        if params.unary == "labels"
+        else {"alpha": 7.0, "config": CONFIG}
+    )
+    function = _refine_seed if params.unary == "labels" else _refine_cam
+    results = map_ordered(partial(function, **options), tasks, processes)
+    assert [next(results).shape for _ in range(2)] == [(36, 36)] * 2
+    with pytest.raises(ValueError, match="must be") as caught:
+        next(results)
+    assert caught.value.__notes__ == [f"in the CRF of picture {image_id}"]
+
+
+def fine(folder: VocFolder, image_id: str, params: CrfParams) -> tuple[NDArray, NDArray]:
+    """What a task has after the picture."""
+    size = folder.size(image_id)
+    if params.unary == "labels":
+        return np.zeros(size, dtype=np.uint8), np.empty(0)
+    return np.zeros((1, *size), dtype=np.float32), np.array([1])
+
+
+def test_a_killed_worker_leaves_no_half_of_the_labels(
+    tiny_root: Path, seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_settings(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shapes").symlink_to(tiny_root)
+    written = []
+
+    def killing(title: str) -> Callable[[Iterable[str]], Iterator[str]]:
+        def wrap(ids: Iterable[str]) -> Iterator[str]:
+            for number, image_id in enumerate(ids):
+                if number == 2:
+                    written.extend((tmp_path / "crf.partial").iterdir())
+                    for worker in multiprocessing.active_children():
+                        os.kill(worker.pid, signal.SIGKILL)
+                yield image_id
+
+        return wrap
+
+    monkeypatch.setattr("stages.refine_crf.progress", killing)
+    monkeypatch.setenv("HSC_PROCESSES", "2")
+    options = {
+        "params": "params.yaml", "recipes": "recipes", "data": "data", "cams": "cams.h5",
+        "out": "crf",
+    }  # fmt: skip
+    arguments = [word for key, name in options.items() for word in (f"--{key}", tmp_path / name)]
+    result = CliRunner().invoke(main, [*map(str, arguments), "--seeds", str(seeds)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: a worker process died: it was killed, perhaps for want")
+    assert len(written) == 2
+    assert not list(tmp_path.glob("crf*"))
 
 
 def test_masks_are_not_read(tiny_root: Path, seeds: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The process pool: order, memory, one thread a worker, errors and deaths."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hsc.errors import HscError
@@ -23,6 +25,12 @@ def square(number):
 
 def thread_variables(_):
     return os.getpid(), os.environ.get("OMP_NUM_THREADS"), os.environ.get("OPENBLAS_NUM_THREADS")
+
+
+def threads_after_a_product(number):
+    matrix = np.full((300, 300), float(number))
+    assert (matrix @ matrix).shape == (300, 300)
+    return len(os.listdir("/proc/self/task"))
 
 
 def fail_at_three(number):
@@ -58,6 +66,32 @@ def test_only_a_window_of_the_items_is_taken():
     assert len(taken) == 8
 
 
+@pytest.mark.parametrize(("processes", "ahead"), [(1, 1), (2, 8), (3, 12)])
+def test_never_more_than_four_items_a_worker_are_ahead(processes, ahead):
+    """From the first item to the last: taken from the iterable, but their results not yet given."""
+    given, lead = 0, []
+
+    def items():
+        for number in range(30):
+            lead.append(number + 1 - given)
+            yield number
+
+    for _ in map_ordered(abs, items(), processes):
+        given += 1
+    assert given == 30
+    assert max(lead) == ahead
+
+
+def test_workers_are_gone_when_the_iterable_fails():
+    def items():
+        yield from range(3)
+        raise HscError("file 3: unreadable")
+
+    with pytest.raises(HscError, match="file 3"):
+        list(map_ordered(abs, items(), 2))
+    assert not multiprocessing.active_children()
+
+
 def test_workers_run_one_thread_and_the_caller_keeps_its_own(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
@@ -65,6 +99,14 @@ def test_workers_run_one_thread_and_the_caller_keeps_its_own(monkeypatch):
     assert all(found[0] != os.getpid() and found[1:] == ("1", "1") for found in results)
     assert os.environ["OMP_NUM_THREADS"] == "3"
     assert "OPENBLAS_NUM_THREADS" not in os.environ
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="counts threads in /proc")
+def test_a_worker_multiplies_matrices_in_one_thread(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    # the second one waits for the parent's end
+    assert set(map_ordered(threads_after_a_product, range(4), 2)) == {2}
 
 
 @pytest.mark.parametrize("processes", [1, 2])
