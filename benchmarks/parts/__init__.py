@@ -1,0 +1,1 @@
+"""The parts that `python -m benchmarks` measures, a module each."""
