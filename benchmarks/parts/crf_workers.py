@@ -2,6 +2,7 @@
 
 import statistics
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hsc.crf_stage import refine_all
 from hsc.data.voc import write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
-from hsc.pool import map_ordered, process_count
+from hsc.pool import process_count
 from hsc.seeds import threshold_seeds
 
 PUBLISHED = CrfParams(
@@ -29,21 +30,12 @@ def measure(repeats: int, pictures: int = 24, size: tuple[int, int] = VOC_SIZE) 
         raise HscError(f"crf_workers: needs {PROCESSES} CPUs to measure; leave the part out")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        shown = scenes(pictures, size)
-        folder = write_folder(root / "data", shown)
-        for scene in shown:
-            seeds = threshold_seeds(scene.cam, scene.classes, 0.4)
-            write_mask(root / "seeds" / f"{scene.image_id}.png", seeds)
-        alone, pool = (
-            partial(
-                refine_all, folder, root / "cams.h5", root / "seeds", PUBLISHED,
-                root / str(processes), processes,
-            )
-            for processes in (1, PROCESSES)
-        )  # fmt: skip
-        slow, fast = side_by_side(alone, pool, repeats)
-        compare(root / "1", root / str(PROCESSES), pictures)
-    start = statistics.median(seconds(_start) for _ in range(repeats))
+        stage = prepare(root / "all", pictures, size)
+        slow, fast = side_by_side(partial(stage, 1), partial(stage, PROCESSES), repeats)
+        compare(root / "all" / "1", root / "all" / str(PROCESSES), pictures)
+        # with next to nothing to do, what is left is starting the workers and their imports
+        idle = partial(prepare(root / "few", PROCESSES, (32, 32)), PROCESSES)
+        start = statistics.median(seconds(idle) for _ in range(repeats))
     return PartResult(
         part="crf_workers",
         reference="the CRF stage in one process",
@@ -57,6 +49,21 @@ def measure(repeats: int, pictures: int = 24, size: tuple[int, int] = VOC_SIZE) 
     )
 
 
+def prepare(root: Path, pictures: int, size: tuple[int, int]) -> Callable[[int], int]:
+    """Write a data set and its seeds; the stage on it, which writes to `<root>/<processes>`."""
+    shown = scenes(pictures, size)
+    folder = write_folder(root / "data", shown)
+    for scene in shown:
+        seeds = threshold_seeds(scene.cam, scene.classes, 0.4)
+        write_mask(root / "seeds" / f"{scene.image_id}.png", seeds)
+
+    def stage(processes: int) -> int:
+        output = root / str(processes)
+        return refine_all(folder, root / "cams.h5", root / "seeds", PUBLISHED, output, processes)
+
+    return stage
+
+
 def compare(first: Path, second: Path, count: int) -> None:
     """Raise Disagreement unless the folders hold the same `count` files."""
     one, two = (
@@ -64,9 +71,3 @@ def compare(first: Path, second: Path, count: int) -> None:
     )
     if len(one) != count or one != two:
         raise Disagreement(f"one process and {PROCESSES} wrote different labels")
-
-
-def _start() -> None:
-    """Start a pool, have each worker do nothing, and end it."""
-    for _ in map_ordered(abs, range(PROCESSES), PROCESSES):
-        pass

@@ -142,7 +142,7 @@ def test_crf_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_labels_from_two_processes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     def refine(folder: Any, cams: Path, seeds: Path, params: Any, out: Path, number: int) -> None:
         for image_id in folder.ids("train_aug"):
-            labels = np.zeros((40, 56), dtype=np.uint8)
+            labels = np.zeros(folder.size(image_id), dtype=np.uint8)
             labels[3, 4] = number == 2 and image_id == "0002"
             write_mask(out / f"{image_id}.png", labels)
 
