@@ -1,0 +1,1 @@
+"""The parts that are measured: a module each with a function `measure(repeats) -> PartResult`."""

@@ -1,0 +1,43 @@
+"""The plain references of the affinity parts by hand, and that their parts agree."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.parts import affinity_labels, random_walk
+from benchmarks.reference_affinity import dense_affinity, dense_walk, pair_kinds
+
+
+def test_dense_matrix_by_hand() -> None:
+    affinity = torch.tensor([[[0.5, 0.0], [0.25, 0.0]], [[0.1, 0.2], [0.0, 0.0]]])
+    expected = [[1, 0.5, 0.1, 0], [0.5, 1, 0, 0.2], [0.1, 0, 1, 0.25], [0, 0.2, 0.25, 1]]
+    assert torch.equal(dense_affinity(affinity, [(0, 1), (1, 0)]), torch.tensor(expected))
+
+
+def test_dense_walk_by_hand() -> None:
+    """Two cells: column sums 1.25, so a step keeps 0.8 and takes 0.2 of the other; two steps."""
+    matrix = torch.tensor([[1.0, 0.5], [0.5, 1.0]])
+    found = dense_walk(torch.tensor([[[1.0, 0.0]]]), matrix, beta=2, doublings=1)
+    assert found.flatten().tolist() == pytest.approx([0.68, 0.32])
+
+
+def test_kinds_by_hand() -> None:
+    labels = torch.tensor([[0, 0, 2], [255, 2, 2]], dtype=torch.uint8).numpy()
+    kinds = pair_kinds(labels, [(0, 1), (1, -1)])
+    found = [set(map(tuple, np.argwhere(kind).tolist())) for kind in kinds]
+    assert found == [{(0, 0, 0)}, {(0, 1, 1), (1, 0, 2)}, {(0, 0, 1)}]
+
+
+@pytest.mark.parametrize("part", [random_walk, affinity_labels])
+def test_parts_agree_with_their_references(part, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a small size; seconds are not asked for."""
+    if part is random_walk:
+        monkeypatch.setattr(part, "HEIGHT", 11)
+        monkeypatch.setattr(part, "WIDTH", 13)
+    else:
+        monkeypatch.setattr(part, "BATCH", 2)
+        monkeypatch.setattr(part, "SIDE", 12)
+    result = part.measure(repeats=1)
+    assert result.ratio == pytest.approx(result.reference_seconds / result.fast_seconds)
+    assert result.wanted == 15
+    assert "100.00 %" in result.agreement or result.agreement == "all pairs equal"
