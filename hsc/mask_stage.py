@@ -6,6 +6,7 @@ processes beside them. One picture after the other: the memory does not grow wit
 Letters: K tagged classes of a picture, C classes of the data set, H W pixels, s stride of the map.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -48,12 +49,27 @@ def refine_masks(
     network, spec = load_affinity_network(weights)
     ids = folder.ids("train_aug")
     tasks = walk_all(network, spec["output_stride"], folder, ids, cams, psa, runtime)
-    if psa.crf:
-        refine = partial(refine_scores, params=crf, num_labels=folder.num_classes + 1)
-        results = map_ordered(refine, tasks, processes)
-    else:
+    if not psa.crf:
         results = (score_labels(scores, classes) for _, _, scores, classes in tasks)
-    return write_all(ids, results, output, progress)
+        return write_all(ids, results, output, progress)
+    refine = partial(refine_scores, params=crf, num_labels=folder.num_classes + 1)
+    with _one_thread():
+        return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep this process to one thread: the pool has the cores.
+
+    Threads that have to wait for a core at the end of every operation made the stage four times as
+    slow. It is one for any number of processes, so that none of them changes a bit.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @torch.no_grad()
