@@ -1,4 +1,4 @@
-"""The dense CRF over a whole data set, in a pool of processes.
+"""The dense CRF over a whole data set, in a pool of processes. Nothing here needs torch.
 
 Letters: K tagged classes, H W pixels.
 """
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsc.crf import CrfConfig, refine_cam, refine_labels
+from hsc.alpha_labels import alpha_labels
+from hsc.crf import CrfConfig, refine_cam, refine_labels, refine_probabilities
+from hsc.data.classes import BACKGROUND
 from hsc.data.voc import VocFolder, write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
@@ -20,7 +22,26 @@ from hsc.scoring import read_labels
 from hsc.store import CamReader
 
 Task = tuple[str, NDArray[np.uint8], NDArray, NDArray]
-"""(id, picture (H, W, 3), seed (H, W) or CAM (K, H, W), class indices (K,))"""
+"""(id, picture (H, W, 3), seed (H, W), CAM (K, H, W) or scores (K+1, H, W), class indices (K,))"""
+
+
+def _naming_the_picture(
+    refine: Callable[..., NDArray[np.uint8]],
+) -> Callable[..., NDArray[np.uint8]]:
+    """Let the traceback of an error in a worker end with the picture's id.
+
+    Bad input is found when it is read, with the file's name; what fails here is not foreseen.
+    """
+
+    @wraps(refine)
+    def named(task: Task, *given: Any, **options: Any) -> NDArray[np.uint8]:
+        try:
+            return refine(task, *given, **options)
+        except Exception as error:
+            error.add_note(f"in the CRF of picture {task[0]}")
+            raise
+
+    return named
 
 
 def refine_all(
@@ -33,8 +54,7 @@ def refine_all(
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> int:
     """Write the refined labels of `train_aug` to `output`; returns how many."""
-    values = params.model_dump(exclude={"unary", "label_confidence", "alpha"})
-    config = CrfConfig(**values)
+    config = kernels(params)
     ids = folder.ids("train_aug")
     if params.unary == "labels":
         refine = partial(
@@ -47,7 +67,56 @@ def refine_all(
     else:
         refine = partial(_refine_cam, alpha=params.alpha, config=config)
         tasks = _cam_tasks(folder, cams, ids)
-    results = map_ordered(refine, tasks, processes)
+    return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
+
+
+def label_all(
+    folder: VocFolder,
+    cams: Path,
+    alphas: tuple[float, float],
+    params: CrfParams,
+    output: Path,
+    processes: int,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> int:
+    """Write what AffinityNet learns from (`hsc.alpha_labels`) of `train_aug`; returns how many."""
+    ids = folder.ids("train_aug")
+    label = partial(_label_cam, alphas=alphas, config=kernels(params))
+    results = map_ordered(label, _cam_tasks(folder, cams, ids), processes)
+    return write_all(ids, results, output, progress)
+
+
+@_naming_the_picture
+def refine_scores(task: Task, params: CrfParams, num_labels: int) -> NDArray[np.uint8]:
+    """The CRF on scores with the background's in front, (K+1, H, W), by `params.unary`.
+
+    `labels` starts from the arg max of the scores, `alpha` from the scores themselves. num_labels:
+    C + 1. Returns uint8 class indices (H, W).
+    """
+    _, image, scores, classes = task
+    if params.unary == "labels":
+        labels = score_labels(scores, classes)
+        return refine_labels(image, labels, num_labels, kernels(params), params.label_confidence)
+    return score_labels(refine_probabilities(image, scores, kernels(params)), classes)
+
+
+def score_labels(scores: NDArray, classes: NDArray) -> NDArray[np.uint8]:
+    """Arg max of (K+1, H, W), the background's scores first: uint8 class indices (H, W)."""
+    return np.array([BACKGROUND, *classes], dtype=np.uint8)[scores.argmax(axis=0)]
+
+
+def kernels(params: CrfParams) -> CrfConfig:
+    """The recipe's kernels and iterations."""
+    return CrfConfig(**params.model_dump(exclude={"unary", "label_confidence", "alpha"}))
+
+
+def write_all(
+    ids: Sequence[str],
+    results: Iterable[NDArray[np.uint8]],
+    output: Path,
+    progress: Callable[[Iterable], Iterable],
+) -> int:
+    """Write label maps in the order of the ids as palette PNGs; returns how many."""
     for image_id, labels in zip(progress(ids), results, strict=True):
         write_mask(output / f"{image_id}.png", labels)
     return len(ids)
@@ -66,28 +135,11 @@ def _seed_tasks(folder: VocFolder, seeds: Path, ids: Iterable[str]) -> Iterator[
 
 def _cam_tasks(folder: VocFolder, cams: Path, ids: Sequence[str]) -> Iterator[Task]:
     with CamReader(cams) as reader:
+        reader.check_classes(folder.class_names, folder.root)
         reader.check(ids)
         for image_id in ids:
-            yield image_id, folder.image(image_id), *reader.read(image_id)
-
-
-def _naming_the_picture(
-    refine: Callable[..., NDArray[np.uint8]],
-) -> Callable[..., NDArray[np.uint8]]:
-    """Let the traceback of an error in a worker end with the picture's id.
-
-    Bad input is found when it is read, with the file's name; what fails here is not foreseen.
-    """
-
-    @wraps(refine)
-    def named(task: Task, **options: Any) -> NDArray[np.uint8]:
-        try:
-            return refine(task, **options)
-        except Exception as error:
-            error.add_note(f"in the CRF of picture {task[0]}")
-            raise
-
-    return named
+            image = folder.image(image_id)
+            yield image_id, image, *reader.read(image_id, image.shape[:2])
 
 
 @_naming_the_picture
@@ -102,3 +154,9 @@ def _refine_seed(
 def _refine_cam(task: Task, alpha: float, config: CrfConfig) -> NDArray[np.uint8]:
     _, image, cam, classes = task
     return refine_cam(image, cam, classes, alpha, config)
+
+
+@_naming_the_picture
+def _label_cam(task: Task, alphas: tuple[float, float], config: CrfConfig) -> NDArray[np.uint8]:
+    _, image, cam, classes = task
+    return alpha_labels(image, cam, classes, alphas, config)

@@ -12,173 +12,34 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from hsc.errors import HscError
+from hsc.params_run import EpsParams as EpsParams  # the sections are to be had here too
+from hsc.params_run import HscParams as HscParams
+from hsc.params_run import PpcParams as PpcParams
+from hsc.params_run import PsaParams as PsaParams
+from hsc.params_run import RunParams as RunParams
+from hsc.params_run import SeedParams as SeedParams
+from hsc.params_types import (
+    Count,
+    Frozen,
+    NonNegative,
+    Positive,
+    Probability,
+    Seed,
+)
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
-Baseline = Literal["cam", "seam", "eps"]
 _Section = TypeVar("_Section")
 
 
-class _Frozen(pydantic.BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
-    )
-
-
-class EpsParams(_Frozen):
-    """EPS's constants (its VOC script: tau 0.4, mix 0.5) and the equivariance switch.
-
-    `equivariance: auto` adds the PCM and SEAM's ER and ECR terms exactly when a contrast is on, as
-    HSC's published code does, and with PPC alike, so that the two can be compared; `true` and
-    `false` decide by hand (`true` with `contrast: none` is the control). `contrast_map` is the map
-    that drives a contrast: EPS's own `softmax`, the PCM's (`refined`) or the logits (`raw`).
-    `refined_saliency` puts the saliency loss on the PCM's maps too, as HSC's published code does.
-    """
-
-    tau: Probability
-    mix: Probability
-    equivariance: Literal["auto"] | bool
-    contrast_map: Literal["softmax", "refined", "raw"]
-    refined_saliency: bool
-
-
-class HscParams(_Frozen):
-    """HSC (IJCAI 2023), equations 1-13; each row of its Table 4 is a handful of these."""
-
-    gamma: NonNegative
-    temperature: Positive
-    momentum: Probability
-    roi: bool
-    class_level: bool = Field(alias="class")
-    pixel: bool
-    cross_supervision: bool
-    momentum_prototypes: bool
-    crf: Literal["none", "pixel", "all"]
-    k_class: Count
-    k_pixel: Count
-    background_score: Probability
-    crf_iterations: Count
-
-
-class PpcParams(_Frozen):
-    """PPC (CVPR 2022): its three terms, and which negatives and pixels the last one takes.
-
-    Of the hardest `hard_share` of the negatives, and of the pixels of a class, the easier ones are
-    kept, `kept_share` of all.
-    """
-
-    gamma: NonNegative
-    temperature: Positive
-    k: Count
-    background_score: Probability
-    cross_prototype: bool
-    cross_label: bool
-    intra_view: bool
-    hard_share: Share
-    kept_share: Share
-
-    @pydantic.model_validator(mode="after")
-    def _check_shares(self) -> Self:
-        if self.kept_share > self.hard_share:
-            raise ValueError("kept_share: no more can be kept than are hard (hard_share)")
-        return self
-
-
-class SeedParams(_Frozen):
-    """`best`: the papers' protocol, the best of the sweep on `train`; a number fixes it."""
-
-    threshold: Literal["best"] | Probability
-
-
-class PsaParams(_Frozen):
-    """PSA refinement is not built yet: the masks are the CRF's."""
-
-    enabled: Literal[False]
-
-
-class RunParams(_Frozen):
-    """`params.yaml`: what is run."""
-
-    seed: Seed
-    data: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    baseline: Baseline
-    contrast: Literal["none", "ppc", "hsc"]
-    eps: EpsParams
-    ppc: PpcParams
-    hsc: HscParams
-    seeds: SeedParams
-    psa: PsaParams
-
-    @property
-    def has_equivariance(self) -> bool:
-        """Whether EPS has SEAM's PCM, ER and ECR beside it."""
-        if self.eps.equivariance == "auto":
-            return self.contrast != "none"
-        return self.eps.equivariance
-
-    @pydantic.model_validator(mode="after")
-    def _check_combination(self) -> Self:
-        if self.baseline == "eps":
-            self._check_eps()
-        if self.contrast == "hsc":
-            self._check_hsc()
-        terms = (self.ppc.cross_prototype, self.ppc.cross_label, self.ppc.intra_view)
-        if self.contrast == "ppc" and not any(terms):
-            raise ValueError(
-                "contrast is ppc but ppc.cross_prototype, ppc.cross_label and ppc.intra_view are "
-                "all false; use `contrast: none` for the baseline alone"
-            )
-        return self
-
-    def _check_eps(self) -> None:
-        if self.has_equivariance:
-            return
-        if self.eps.refined_saliency:
-            raise ValueError(
-                "eps.refined_saliency needs the PCM's maps, but eps.equivariance is off here; "
-                "set eps.equivariance to true"
-            )
-        if self.contrast != "none" and self.eps.contrast_map == "refined":
-            raise ValueError(
-                "eps.contrast_map is refined, but eps.equivariance is false and without it there "
-                "is no PCM; use softmax or raw"
-            )
-
-    def _check_hsc(self) -> None:
-        """A component that is on has to have something to act on."""
-        hsc = self.hsc
-        if not (hsc.roi or hsc.class_level or hsc.pixel):
-            raise ValueError(
-                "contrast is hsc but hsc.roi, hsc.class and hsc.pixel are all false; "
-                "use `contrast: none` for the baseline alone"
-            )
-        if hsc.momentum_prototypes and not hsc.pixel:
-            raise ValueError(
-                "hsc.momentum_prototypes is true, but they belong to the pixel level and hsc.pixel "
-                "is false; set hsc.momentum_prototypes to false too"
-            )
-        if hsc.crf == "pixel" and not hsc.pixel:
-            raise ValueError("hsc.crf is pixel, but hsc.pixel is false; use none or all")
-        if hsc.crf == "all" and not (hsc.roi or hsc.pixel):
-            raise ValueError(
-                "hsc.crf is all, but the class level alone uses no labels to refine; use none"
-            )
-
-
-class FolderParams(_Frozen):
+class FolderParams(Frozen):
     """A folder of the user's own in VOC layout."""
 
     path: Path
 
 
-class NetworkParams(_Frozen):
+class NetworkParams(Frozen):
     """Backbone by name, and the widths of what stands on it.
 
     Which widths and output strides a backbone has is checked where it is built
@@ -206,7 +67,7 @@ class NetworkParams(_Frozen):
         }
 
 
-class WarmupParams(_Frozen):
+class WarmupParams(Frozen):
     """Classification of the tags: what stands in for ImageNet weights.
 
     The output stride may be coarser than the CAM network's: cheaper, as with ImageNet networks.
@@ -223,7 +84,7 @@ class WarmupParams(_Frozen):
     augmentation: "AugmentationParams"
 
 
-class ImportParams(_Frozen):
+class ImportParams(Frozen):
     """Published weights in place of the warm-up: what they are and where.
 
     `weights`: a path (absolute, or relative to where the stage runs), or for the layout
@@ -254,7 +115,7 @@ BackboneParams = Annotated[
 ]
 
 
-class AugmentationParams(_Frozen):
+class AugmentationParams(Frozen):
     """Random resize of the longest edge, flip, colour jitter, crop with zero padding."""
 
     crop_size: Count
@@ -272,7 +133,7 @@ class AugmentationParams(_Frozen):
         return self
 
 
-class TrainingParams(_Frozen):
+class TrainingParams(Frozen):
     """One training: length, optimiser with its parameter groups, augmentation.
 
     The rates of the groups are `lr` times: 1 for pretrained weights, `lr_bias` for their biases,
@@ -313,7 +174,7 @@ class TrainCamParams(TrainingParams):
     lr_projector: Positive
 
 
-class InferCamParams(_Frozen):
+class InferCamParams(Frozen):
     """Multi-scale, flipped inference: which map, how the scales are merged."""
 
     scales: tuple[Positive, ...] = Field(min_length=1)
@@ -322,7 +183,7 @@ class InferCamParams(_Frozen):
     merge: Literal["relu", "softmax"]
 
 
-class CrfParams(_Frozen):
+class CrfParams(Frozen):
     """The dense CRF on the seeds: from hard labels or from CAM scores."""
 
     unary: Literal["labels", "alpha"]
@@ -344,20 +205,27 @@ class TrainSegmentationParams(TrainingParams):
     dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
-class PredictParams(_Frozen):
+class TrainAffinityParams(TrainingParams):
+    """AffinityNet training: which pairs, and the widths that the backbone's maps are reduced to."""
+
+    radius: Annotated[int, Field(ge=2, strict=True)]
+    widths: tuple[Count, Count, Count]
+
+
+class PredictParams(Frozen):
     """DeepLab inference: mean of the logits over scales and flips."""
 
     scales: tuple[Positive, ...] = Field(min_length=1)
     flip: bool
 
 
-class PanelParams(_Frozen):
+class PanelParams(Frozen):
     """How many pictures of `train` and of `val` the panels show."""
 
     pictures: Count
 
 
-class ByBaseline(_Frozen):
+class ByBaseline(Frozen):
     """The CAM schedules."""
 
     cam: TrainCamParams
@@ -365,7 +233,7 @@ class ByBaseline(_Frozen):
     eps: TrainCamParams
 
 
-class InferByBaseline(_Frozen):
+class InferByBaseline(Frozen):
     """The CAM inference, as each baseline publishes."""
 
     cam: InferCamParams
@@ -373,7 +241,7 @@ class InferByBaseline(_Frozen):
     eps: InferCamParams
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """`recipes/<data>.yaml`: how it is run on one data set."""
 
     prepare_data: dict[str, Any]
@@ -382,6 +250,7 @@ class Recipe(_Frozen):
     train_cam: ByBaseline
     infer_cams: InferByBaseline
     refine_crf: CrfParams
+    train_affinity: TrainAffinityParams
     train_segmentation: TrainSegmentationParams
     predict_segmentation: PredictParams
     draw_panels: PanelParams

@@ -59,11 +59,7 @@ def score_curve(
     Raises HscError for a CAM file of other classes, one that lacks an image of the split, or a CAM
     of another size than its mask.
     """
-    if list(cams.class_names) != list(folder.class_names):
-        raise HscError(
-            f"{cams.path}: its classes are {', '.join(cams.class_names)}, those of {folder.root} "
-            f"are {', '.join(folder.class_names)}; run `dvc repro infer_cams` on this data set"
-        )
+    cams.check_classes(folder.class_names, folder.root)
     ids = folder.ids(split)
     cams.check(ids)
     curve = ThresholdCurve(folder.num_classes, thresholds)

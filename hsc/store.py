@@ -196,10 +196,13 @@ class CamReader:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def read(self, image_id: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def read(
+        self, image_id: str, size: tuple[int, ...] | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """The CAM, float32 (K, H, W) in [0, 1], and its K class indices.
 
-        Raises HscError for an id that is not there or data that cannot be read.
+        Raises HscError for an id that is not there, data that cannot be read or, with `size`, a CAM
+        of another (H, W).
         """
         self.check([image_id])
         try:
@@ -207,6 +210,11 @@ class CamReader:
             cam, classes = data[()].astype(np.float32), data.attrs["classes"]
         except (OSError, KeyError, RuntimeError) as error:
             raise HscError(f"{self.path}: {image_id}: unreadable ({error}); {_REMEDY}") from None
+        if size is not None and cam.shape[1:] != size:
+            raise HscError(
+                f"{self.path}: {image_id}: (height, width) is {cam.shape[1:]}, the picture's is "
+                f"{size}; {_REMEDY}"
+            )
         return cam, np.asarray(classes, dtype=np.int64)
 
     def check(self, ids: Iterable[str]) -> None:
@@ -216,6 +224,14 @@ class CamReader:
             raise HscError(
                 f"{self.path}: no map of {missing[0]} ({len(missing)} missing); the file belongs "
                 f"to another data set or split: {_REMEDY}"
+            )
+
+    def check_classes(self, class_names: Sequence[str], owner: object) -> None:
+        """Raise HscError unless the maps are of these classes, those of `owner`."""
+        if list(class_names) != list(self.class_names):
+            raise HscError(
+                f"{self.path}: its classes are {', '.join(self.class_names)}, those of {owner} "
+                f"are {', '.join(class_names)}; run `dvc repro infer_cams` on this data set"
             )
 
     def _read_attribute(self, name: str) -> Any:

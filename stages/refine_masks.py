@@ -1,22 +1,52 @@
-"""Make the pseudo labels: with `psa.enabled: false` they are the CRF's, linked."""
+"""Make the pseudo labels: PSA's random walk, or with `psa.enabled: false` the CRF's labels."""
 
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, stage
+from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, link_files
+from hsc.params import Recipe, RunParams
+from hsc.pool import process_count
 
 
 @stage
 @parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
 @path_option("--crf", "outputs/crf", "Folder of the CRF's labels.")
+@path_option("--cams", "outputs/cams.h5", "The CAM file.")
+@path_option("--affinity", "outputs/affinity.pt", "Weights of train_affinity.")
 @path_option("--out", "outputs/masks", "Folder of the pseudo labels.")
-def main(params: Path, recipes: Path, crf: Path, out: Path) -> str:
-    """Link the CRF's labels as the pseudo labels."""
-    parameters.load(params, recipes)
+def main(
+    params: Path, recipes: Path, data: Path, crf: Path, cams: Path, affinity: Path, out: Path
+) -> str:
+    """Walk along the affinities, then the CRF (`psa.crf`); without PSA link the CRF's labels."""
+    run, recipe = parameters.load(params, recipes)
     with atomic_folder(out) as partial:
-        count = link_files(crf, partial)
-    return f"{out}: {count} pseudo labels, linked to {crf}"
+        if not run.psa.enabled:
+            return f"{out}: {link_files(crf, partial)} pseudo labels, linked to {crf}"
+        count = _walk(run, recipe, VocFolder(data / run.data), cams, affinity, partial)
+    return f"{out}: {count} pseudo labels"
+
+
+def _walk(
+    run: RunParams, recipe: Recipe, folder: VocFolder, cams: Path, affinity: Path, out: Path
+) -> int:
+    # torch, which takes seconds to load; the pool's processes, which import this file, need none
+    from hsc.engine.runtime import detect_runtime
+    from hsc.mask_stage import refine_masks
+
+    return refine_masks(
+        folder,
+        cams,
+        affinity,
+        run.psa,
+        recipe.refine_crf,
+        detect_runtime(),
+        out,
+        process_count(),
+        progress("masks"),
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from hsc.params import (
     AugmentationParams,
     NetworkParams,
     RunParams,
+    TrainAffinityParams,
     TrainCamParams,
     TrainSegmentationParams,
 )
@@ -90,7 +91,8 @@ def tiny_run() -> Callable[..., RunParams]:
     """Make RunParams: `tiny_run(baseline="eps", equivariance="auto", crf="none", ...)`.
 
     Words that are no field of RunParams go to the section of the contrast (with its names), that
-    of HSC where there is none, or, for those of `eps`, to it.
+    of HSC where there is none, or, for those of `eps`, to it; a dictionary changes keys of a
+    section: `psa={"crf": False}`.
     """
 
     def make(**changes: Any) -> RunParams:
@@ -133,11 +135,23 @@ def tiny_run() -> Callable[..., RunParams]:
                 "kept_share": 0.5,
             },
             "seeds": {"threshold": "best"},
-            "psa": {"enabled": False},
+            "psa": {
+                "enabled": False,
+                "alpha_low": 4,
+                "alpha_high": 24,
+                "beta": 8,
+                "steps": 16,
+                "background": "power",
+                "background_alpha": 8,
+                "background_score": 0.3,
+                "crf": True,
+            },
         }
         section = "ppc" if changes.get("contrast") == "ppc" else "hsc"
         for key, value in changes.items():
-            if key in values:
+            if isinstance(value, dict):
+                values[key] |= value
+            elif key in values:
                 values[key] = value
             elif key in values["eps"]:
                 values["eps"][key] = value
@@ -170,6 +184,26 @@ def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
         crf_kernels="exact",
         loss_resolution="pixels",
         augmentation=tiny_augmentation,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_affinity_params(tiny_augmentation: AugmentationParams) -> TrainAffinityParams:
+    """10 steps with a checkpoint after every third; pairs within 3 cells."""
+    return TrainAffinityParams(
+        steps=10,
+        batch_size=4,
+        optimiser="adamw",
+        lr=3e-3,
+        lr_bias=2.0,
+        lr_new=5.0,
+        weight_decay=1e-2,
+        momentum=0.0,
+        power=0.9,
+        checkpoint_every=3,
+        augmentation=tiny_augmentation,
+        radius=3,
+        widths=(3, 4, 5),
     )
 
 

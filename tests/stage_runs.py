@@ -77,9 +77,11 @@ def write_settings(folder: Path) -> None:
         recipe["train_cam"][baseline] |= {**short, "view2_size": 24}
         recipe["infer_cams"][baseline]["scales"] = [1.0]
     recipe["train_segmentation"] |= {**short, "steps": 4, "aspp_width": 8}
+    recipe["train_affinity"] |= {**short, "steps": 4, "radius": 3, "widths": [3, 4, 5]}
     recipe["predict_segmentation"]["scales"] = [1.0]
     trainings = [recipe["train_cam"][baseline] for baseline in BASELINES]
-    for training in [recipe["prepare_backbone"], recipe["train_segmentation"], *trainings]:
+    trainings += [recipe[f"train_{name}"] for name in ("affinity", "segmentation")]
+    for training in [recipe["prepare_backbone"], *trainings]:
         training["augmentation"] |= {"crop_size": CROP, "resize_longest": [36, 44]}
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     write_yaml(folder / "params.yaml", params)

@@ -14,8 +14,16 @@ import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
 
-from hsc.crf import CrfConfig, refine_cam, refine_labels
-from hsc.crf_stage import _refine_cam, _refine_seed, refine_all
+from hsc.alpha_labels import alpha_labels
+from hsc.crf import CrfConfig, refine_cam, refine_labels, refine_probabilities
+from hsc.crf_stage import (
+    _refine_cam,
+    _refine_seed,
+    label_all,
+    refine_all,
+    refine_scores,
+    score_labels,
+)
 from hsc.data.voc import VocFolder, write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
@@ -254,3 +262,53 @@ def test_missing_cam_and_missing_file_are_errors(tiny_folder: VocFolder, tmp_pat
         pass
     with pytest.raises(HscError, match="no map of train_00000"):
         refine_all(tiny_folder, path, tmp_path, ALPHA, tmp_path / "out", 1)
+
+
+def test_cams_of_another_size_or_data_set_are_errors(
+    tiny_folder: VocFolder, tmp_path: Path
+) -> None:
+    path = tmp_path / "cams.h5"
+    with CamWriter(path, tiny_folder.class_names, "digest") as writer:
+        for image_id in sorted(tiny_folder.ids("train_aug")):
+            writer.add(image_id, np.zeros((1, 20, 36)), [1])
+    with pytest.raises(HscError, match=r"\(height, width\) is \(20, 36\), the picture's is"):
+        refine_all(tiny_folder, path, tmp_path, ALPHA, tmp_path / "out", 1)
+    with CamWriter(path, ["cat"], "digest"):
+        pass
+    with pytest.raises(HscError, match=r"cams\.h5: its classes are cat, those of"):
+        refine_all(tiny_folder, path, tmp_path, ALPHA, tmp_path / "out", 1)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_affinity_labels_are_made_one_by_one(
+    tiny_folder: VocFolder, cams: Path, tmp_path: Path, processes: int
+) -> None:
+    alphas, ids = (1.0, 24.0), tiny_folder.ids("train_aug")
+    assert label_all(tiny_folder, cams, alphas, PARAMS, tmp_path, processes) == len(ids)
+    values = set()
+    with CamReader(cams) as reader:
+        for image_id in ids:
+            expected = alpha_labels(
+                tiny_folder.image(image_id), *reader.read(image_id), alphas, CONFIG
+            )
+            np.testing.assert_array_equal(read_labels(tmp_path, image_id), expected)
+            values |= set(np.unique(expected).tolist())
+    assert {0, 255} < values, "background, doubt and classes"
+
+
+def test_scores_are_refined_by_the_unary(tiny_folder: VocFolder) -> None:
+    image_id = tiny_folder.ids("train_aug")[1]
+    image = tiny_folder.image(image_id)
+    scores = np.random.default_rng(0).random((3, *image.shape[:2])).astype(np.float32)
+    classes = np.array([2, 7])
+    task = (image_id, image, scores, classes)
+    plain = score_labels(scores, classes)
+    assert plain.dtype == np.uint8
+    assert set(np.unique(plain)) == {0, 2, 7}
+    np.testing.assert_array_equal(
+        refine_scores(task, PARAMS, 9), refine_labels(image, plain, 9, CONFIG, 0.7)
+    )
+    np.testing.assert_array_equal(
+        refine_scores(task, ALPHA, 9),
+        score_labels(refine_probabilities(image, scores, CONFIG), classes),
+    )

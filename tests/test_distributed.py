@@ -12,6 +12,7 @@ from torch import Tensor, multiprocessing
 
 from hsc.data.stream import StepSampler
 from hsc.distributed import average_gradients, gather, own_share, processes
+from hsc.engine.affinity_training import AffinityObjective
 from hsc.engine.cam_training import build_method
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
@@ -19,6 +20,7 @@ from hsc.engine.runtime import Runtime
 from hsc.engine.training import check_start
 from hsc.errors import HscError
 from hsc.methods.contrast import HscContrast
+from hsc.nets.affinity import affinity_network
 from hsc.params import NetworkParams, RunParams, TrainCamParams
 
 CLASSES = ("a", "b", "c")
@@ -60,6 +62,25 @@ def two_steps(run: RunParams, network: NetworkParams, params: TrainCamParams) ->
         "gradients": gradients,
         "buffers": dict(method.contrast.named_buffers()) if method.contrast else {},
         "refined": refined,
+    }
+
+
+def affinity_step() -> dict[str, Any]:
+    """AffinityNet's losses and averaged gradients; the second half of the batch has few pairs."""
+    spec = {"backbone": "small", "widths": [4, 4, 8, 8], "output_stride": 4}
+    torch.manual_seed(3)
+    network = affinity_network(spec | {"affinity_widths": [3, 4, 5], "radius": 3})
+    objective = AffinityObjective(network, stride=4).double().train()
+    label = torch.randint(0, 3, (N, CROP, CROP), generator=torch.Generator().manual_seed(1))
+    label = label[:, ::8, ::8].repeat_interleave(8, 1).repeat_interleave(8, 2)
+    label[N // 2 :, 8:] = 255
+    batch = {"image": make_batch(0)["image"], "label": label}
+    terms = objective.losses({name: own_share(value) for name, value in batch.items()})
+    terms["loss"].backward()
+    average_gradients(objective.parameters())
+    return {
+        "terms": {name: term.detach() for name, term in terms.items()},
+        "gradients": {name: p.grad for name, p in network.named_parameters()},
     }
 
 
@@ -136,6 +157,7 @@ def work(rank: int, folder: Path, request: list[tuple[Any, ...]]) -> None:
         "loaded": loaded(),
         "uneven": uneven(),
         "apart": apart(),
+        "affinity": affinity_step(),
         "runs": [two_steps(*arguments) for arguments in request],
     }
     torch.save(found, folder / f"{rank}.pt")
@@ -183,6 +205,19 @@ def test_losses_and_gradients_are_those_of_one_process(
             for name, value in expected[part].items():
                 torch.testing.assert_close(
                     run[part][name], value, atol=1e-9, rtol=1e-9, msg=lambda m, n=name: f"{n}: {m}"
+                )
+
+
+def test_affinities_are_learned_from_the_pairs_of_the_whole_batch(
+    found: list[dict[str, Any]],
+) -> None:
+    expected = affinity_step()
+    assert all(value > 0 for value in expected["terms"].values())
+    for process in found:
+        for part in ("terms", "gradients"):
+            for name, value in expected[part].items():
+                torch.testing.assert_close(
+                    process["affinity"][part][name], value, atol=1e-9, rtol=1e-9
                 )
 
 

@@ -14,7 +14,7 @@ def table(heading: str) -> list[list[str]]:
     """The cells of the first table under a heading of docs/method.md, its header first."""
     text = (REPOSITORY / "docs" / "method.md").read_text(encoding="utf-8")
     section = text.split(f"{heading}\n")[1].split("\n## ")[0]
-    lines = [line for line in section.splitlines() if line.startswith("|")]
+    lines = section[section.index("\n|") + 1 :].split("\n\n")[0].splitlines()
     header, rule, *rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
     assert set("".join(rule)) == {"-"}
     return [header, *rows]
@@ -47,16 +47,29 @@ def test_every_equation_has_its_function_and_its_parameters() -> None:
     assert header == ["equation", "what it says", "function", "parameters"]
     numbers = [row[0] for row in rows if row[0].startswith("(")]
     assert numbers == [f"({number})" for number in range(1, 14)]
-    known = {**read("params.yaml"), **read("recipes/shapes.yaml")}
     for number, _, function, parameters in rows:
-        path, name = function.strip("`").split("::")
-        tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
-        assert name in {getattr(node, "name", None) for node in tree.body}, f"{number}: {function}"
-        for key in parameters.split(", "):
-            section = known
-            for part in key.strip("`").split("."):
-                assert part in section, f"{number}: no parameter {key}"
-                section = section[part]
+        check_names(number, function, parameters)
+
+
+def test_every_term_of_psa_has_its_function_and_its_parameters() -> None:
+    header, *rows = table("## PSA")
+    assert header == ["term", "function", "parameter"]
+    assert len(rows) == 9
+    for term, function, parameters in rows:
+        check_names(term, function, parameters)
+
+
+def check_names(what: str, function: str, parameters: str) -> None:
+    """The function stands in its file, and each parameter in params.yaml or the recipe."""
+    known = {**read("params.yaml"), **read("recipes/shapes.yaml")}
+    path, name = function.strip("`").split("::")
+    tree = ast.parse((REPOSITORY / path).read_text(encoding="utf-8"))
+    assert name in {getattr(node, "name", None) for node in tree.body}, f"{what}: {function}"
+    for key in parameters.split(", "):
+        section = known
+        for part in key.strip("`").split("."):
+            assert part in section, f"{what}: no parameter {key}"
+            section = section[part]
 
 
 def read(path: str) -> dict:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.golden import golden_folder
+from tests.golden_affinity import *  # noqa: F403
 from tests.golden_losses import *  # noqa: F403
 from tests.golden_networks import *  # noqa: F403
 from tests.golden_pipeline import *  # noqa: F403
@@ -20,12 +21,6 @@ NOT_HERE = {
     "05d_hsc_er_loss": "record of a departure from the paper",
     "05f_hsc_contrast": "record of a departure from the paper",
     "05g_hsc_full_loss": "record of a departure from the paper",
-    "07a_pair_indices": "affinity is not built",
-    "07b_affinity_labels": "affinity is not built",
-    "07c_aff_net": "affinity is not built",
-    "07d_random_walk": "affinity is not built",
-    "07e_affinity_loss": "affinity is not built",
-    "07f_la_ha_merge": "affinity is not built",
     "12_deeplabv2": "the deep-stem backbone is not built",
     "13_mxnet_params": "in tests/nets/test_mxnet_params.py",
 }

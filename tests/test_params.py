@@ -154,7 +154,15 @@ def test_values_arrive_typed_and_frozen(house: House) -> None:
         ("ppc.kept_share", -0.1),
         ("seeds.threshold", "worst"),
         ("seeds.threshold", 1.01),
-        ("psa.enabled", True),  # not built
+        ("psa.enabled", "perhaps"),
+        ("psa.alpha_low", 0),
+        ("psa.beta", 0),
+        ("psa.steps", 0),
+        ("psa.steps", 2.5),
+        ("psa.background", "none"),
+        ("psa.background_alpha", 0),
+        ("psa.background_score", 1.5),
+        ("psa.gamma", 5),
         ("hsc", None),
         ("ppc", None),
     ],
@@ -182,6 +190,9 @@ def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) ->
         ("infer_cams.cam.scales", []),
         ("infer_cams.cam.maps", "fine"),
         ("refine_crf.label_confidence", 1),
+        ("train_affinity.radius", 1),
+        ("train_affinity.widths", [16, 32]),
+        ("train_affinity.steps", 0),
         ("train_segmentation.dropout", 1.0),
         ("train_segmentation.aspp_rates", []),
     ],
@@ -404,3 +415,16 @@ def test_parse_section_reads_a_model() -> None:
     assert found.path == Path("/pictures")
     with pytest.raises(HscError, match=r"folder\.yaml: prepare_data: path: Field required"):
         parameters.parse_section(source, {}, parameters.FolderParams)
+
+
+def test_the_low_alpha_is_below_the_high_one(house: House) -> None:
+    house.edit(house.params, "psa.alpha_low", 24)
+    message = house.message()
+    assert message.startswith(f"{house.params}: psa: ")
+    assert "alpha_low has to be below alpha_high" in message
+
+
+def test_psa_has_the_labels_of_its_paper_and_is_off() -> None:
+    run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    assert not run.psa.enabled
+    assert (run.psa.alpha_low, run.psa.alpha_high) == (4, 24)

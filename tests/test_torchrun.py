@@ -32,7 +32,12 @@ Together = Callable[[str], tuple[Path, str]]
 # By training how far a weight may be off. SGD's steps are as exact as the gradients; the warm-up's
 # AdamW divides by them, so that the rounding of one near 0 shows, a few hundredths of a step of
 # 3e-3. In float64 the layers and the losses agree to 1e-9 (test_distributed, test_whole_batch).
-TOLERANCE = {"prepare_backbone": 3e-4, "train_cam": 1e-5, "train_segmentation": 1e-5}
+TOLERANCE = {
+    "prepare_backbone": 3e-4,
+    "train_cam": 1e-5,
+    "train_affinity": 1e-5,
+    "train_segmentation": 1e-5,
+}
 RECIPE = Path("recipes/shapes.yaml")
 KILLED = """
 import os, signal, sys
@@ -95,13 +100,18 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(folder / RECIPE, train_cam__seam__head_dropout=0.5, train_segmentation__dropout=0.5)
     sgd = {"optimiser": "sgd", "momentum": 0.9}
     change(folder / RECIPE, **{f"train_cam__seam__{key}": value for key, value in sgd.items()})
-    change(folder / RECIPE, **{f"train_segmentation__{key}": value for key, value in sgd.items()})
+    for name in ("train_affinity", "train_segmentation"):
+        change(folder / RECIPE, **{f"{name}__{key}": value for key, value in sgd.items()})
+    change(folder / "params.yaml", psa__enabled=True)
     run_well(stage("prepare_data"), folder)
     run_well(stage("prepare_backbone"), folder)
-    masks = folder / "outputs" / "masks"
-    masks.mkdir()
-    for name in (folder / "data/shapes/ImageSets/Segmentation/train_aug.txt").read_text().split():
-        shutil.copy(folder / f"data/shapes/SegmentationClass/{name}.png", masks)
+    names = (folder / "data/shapes/ImageSets/Segmentation/train_aug.txt").read_text().split()
+    for labels in ("masks", "affinity_labels"):
+        (folder / "outputs" / labels).mkdir()
+        for name in names:
+            shutil.copy(
+                folder / f"data/shapes/SegmentationClass/{name}.png", folder / "outputs" / labels
+            )
     return folder
 
 

@@ -154,7 +154,7 @@ def translate(
     if layout == "resnet38d":
         return Imported("backbone", spec, state)
     if layout == "psa":
-        return Imported("affinity", spec | {"output_stride": 8}, state)
+        return Imported("affinity", published.affinity_spec(), state)
     return Imported("cam", published.cam_spec(layout, class_names), state)
 
 

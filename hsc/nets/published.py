@@ -120,6 +120,17 @@ def cam_spec(layout: str, class_names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def affinity_spec() -> dict[str, Any]:
+    """The specification of PSA's affinity network (`hsc.nets.affinity`)."""
+    return {
+        "backbone": "resnet38",
+        "widths": None,
+        "output_stride": 8,
+        "affinity_widths": [64, 128, 256],
+        "radius": 5,
+    }
+
+
 def expected_shapes(layout: str, num_classes: int = 20) -> dict[str, tuple[int, ...]]:
     """Every key of a published checkpoint with its shape. Raises HscError for an unknown layout."""
     found = _layout(layout)

@@ -21,6 +21,7 @@ from hsc import params as parameters
 from hsc.data.classes import VOC_CLASSES
 from hsc.errors import HscError
 from hsc.nets import imported, published
+from hsc.nets.affinity import affinity_network
 from hsc.nets.backbones import SmallResNet, build_backbone
 from hsc.nets.build import cam_network
 from hsc.nets.imported import (
@@ -115,7 +116,11 @@ def test_psa_s_affinity_network(tmp_path: Path) -> None:
     heads = {f"{name}.weight": torch.zeros(()).expand(*s, 1, 1) for name, s in shapes.items()}
     found = translate(saved(tmp_path, resnet("resnet38") | heads), "psa", "resnet38")
     assert found.kind == "affinity"
-    assert found.spec == {"backbone": "resnet38", "widths": None, "output_stride": 8}
+    with torch.device("meta"):
+        own = affinity_network(found.spec).state_dict()
+    assert {key: value.shape for key, value in found.state.items()} == {
+        key: value.shape for key, value in own.items()
+    }
     others = {key for key in found.state if not key.startswith("backbone.")}
     assert len(others) == 4
     assert backbone_of(found).state.keys() == resnet("resnet38").keys()

@@ -1,0 +1,131 @@
+"""PSA's pseudo labels of a whole data set: affinities, the random walk, the CRF once more.
+
+The network and the walk run here, on the run's device; the CRF, which knows no GPU, in a pool of
+processes beside them. One picture after the other: the memory does not grow with the data set.
+
+Letters: K tagged classes of a picture, C classes of the data set, H W pixels, s stride of the map.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hsc.crf_stage import Task, refine_scores, score_labels, write_all
+from hsc.data.transforms import normalise
+from hsc.data.voc import VocFolder
+from hsc.engine.loading import in_order
+from hsc.engine.runtime import Runtime
+from hsc.errors import HscError
+from hsc.nets.affinity import AffinityNetwork, load_affinity_network
+from hsc.params import CrfParams, PsaParams
+from hsc.pool import map_ordered
+from hsc.random_walk import power_background, walk_cam
+from hsc.store import CamReader
+
+
+def refine_masks(
+    folder: VocFolder,
+    cams: Path,
+    weights: Path,
+    psa: PsaParams,
+    crf: CrfParams,
+    runtime: Runtime,
+    output: Path,
+    processes: int,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> int:
+    """Write the pseudo labels of `train_aug` to `output`; returns how many.
+
+    weights: the affinity network. Raises HscError for files that are missing, damaged or of another
+    data set, and for affinities that are not finite.
+    """
+    network, spec = load_affinity_network(weights)
+    ids = folder.ids("train_aug")
+    tasks = walk_all(network, spec["output_stride"], folder, ids, cams, psa, runtime)
+    if not psa.crf:
+        results = (score_labels(scores, classes) for _, _, scores, classes in tasks)
+        return write_all(ids, results, output, progress)
+    refine = partial(refine_scores, params=crf, num_labels=folder.num_classes + 1)
+    with _one_thread():
+        return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep this process to one thread: the pool has the cores.
+
+    Threads that have to wait for a core at the end of every operation made the stage four times as
+    slow. It is one for any number of processes, so that none of them changes a bit.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@torch.no_grad()
+def walk_all(
+    network: AffinityNetwork,
+    stride: int,
+    folder: VocFolder,
+    ids: Sequence[str],
+    cams: Path,
+    psa: PsaParams,
+    runtime: Runtime,
+) -> Iterator[Task]:
+    """Yield (id, picture, scores float32 (K+1, H, W), classes (K,)) after the walk, in order.
+
+    The background's scores are the first. A picture without a tag has scores of 1 for it.
+    """
+    network.to(runtime.device).eval()
+    pictures = in_order(_Pictures(folder, ids, stride), runtime)
+    with CamReader(cams) as reader:
+        reader.check_classes(folder.class_names, folder.root)
+        reader.check(ids)
+        for image_id, picture, padded in pictures:
+            cam, classes = reader.read(image_id, tuple(picture.shape[:2]))
+            scores = torch.ones(1, *picture.shape[:2])
+            if len(classes):
+                with runtime.autocast():
+                    affinity = network(padded.to(runtime.device, non_blocking=True)[None])[0]
+                if not torch.isfinite(affinity).all():
+                    raise HscError(
+                        f"{image_id}: its affinities are not finite: the weights have run away; "
+                        "train the affinity network again with a lower learning rate"
+                    )
+                start = with_background(torch.from_numpy(cam).to(runtime.device), psa)
+                scores = walk_cam(start, affinity, network.offsets, stride, psa.beta, psa.steps)
+            yield image_id, picture.numpy(), scores.cpu().numpy(), classes
+
+
+def with_background(cam: Tensor, psa: PsaParams) -> Tensor:
+    """The background's scores in front of a CAM: (K, H, W) to (K+1, H, W)."""
+    if psa.background == "power":
+        background = power_background(cam, psa.background_alpha)
+    else:
+        background = torch.full_like(cam[:1], psa.background_score)
+    return torch.cat([background, cam])
+
+
+class _Pictures(Dataset[tuple[str, NDArray[np.uint8], NDArray[np.float32]]]):
+    """(id, picture (H, W, 3) uint8, the same normalised and padded with 0 to whole cells)."""
+
+    def __init__(self, folder: VocFolder, ids: Sequence[str], stride: int) -> None:
+        self._folder, self._ids, self._stride = folder, ids, stride
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, index: int) -> tuple[str, NDArray[np.uint8], NDArray[np.float32]]:
+        picture = self._folder.image(self._ids[index])
+        beyond = [(0, -side % self._stride) for side in picture.shape[:2]]
+        return self._ids[index], picture, np.pad(normalise(picture), [(0, 0), *beyond])

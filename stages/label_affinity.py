@@ -1,0 +1,35 @@
+"""Label what two CRFs agree about: what PSA's affinity network learns from."""
+
+from pathlib import Path
+
+from hsc import params as parameters
+from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.crf_stage import label_all
+from hsc.data.voc import VocFolder
+from hsc.files import atomic_folder
+from hsc.pool import process_count
+from hsc.psa_off import write_off_folder
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--cams", "outputs/cams.h5", "The CAM file.")
+@path_option("--out", "outputs/affinity_labels", "Folder of the labels (palette PNGs).")
+def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
+    """Write labels of train_aug, 255 where nothing is sure; with psa.enabled false only a mark."""
+    run, recipe = parameters.load(params, recipes)
+    if not run.psa.enabled:
+        write_off_folder(out)
+        return f"{out}: off, psa.enabled is false"
+    folder = VocFolder(data / run.data)
+    alphas = run.psa.alpha_low, run.psa.alpha_high
+    with atomic_folder(out) as partial:
+        count = label_all(
+            folder, cams, alphas, recipe.refine_crf, partial, process_count(), progress("CRF")
+        )
+    return f"{out}: {count} pictures"
+
+
+if __name__ == "__main__":
+    main()
