@@ -12,27 +12,35 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 import yaml
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag
 
 from hsc.errors import HscError
+from hsc.params_base import (
+    AugmentationParams,
+    BackboneChoice,
+    Count,
+    CrfKernelParams,
+    Frozen,
+    ImportParams,
+    NonNegative,
+    Positive,
+    Probability,
+    Seed,
+    Share,
+    TrainingParams,
+)
+from hsc.params_segmentation import (
+    PredictParams,
+    SegmentationNetworkParams,
+    TrainSegmentationParams,
+)
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(gt=0, le=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
 Baseline = Literal["cam", "seam", "eps"]
 _Section = TypeVar("_Section")
+_BACKBONE = ("backbone", "widths")
 
 
-class _Frozen(pydantic.BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
-    )
-
-
-class EpsParams(_Frozen):
+class EpsParams(Frozen):
     """EPS's constants (its VOC script: tau 0.4, mix 0.5) and the equivariance switch.
 
     `equivariance: auto` adds the PCM and SEAM's ER and ECR terms exactly when a contrast is on, as
@@ -49,7 +57,7 @@ class EpsParams(_Frozen):
     refined_saliency: bool
 
 
-class HscParams(_Frozen):
+class HscParams(Frozen):
     """HSC (IJCAI 2023), equations 1-13; each row of its Table 4 is a handful of these."""
 
     gamma: NonNegative
@@ -67,7 +75,7 @@ class HscParams(_Frozen):
     crf_iterations: Count
 
 
-class PpcParams(_Frozen):
+class PpcParams(Frozen):
     """PPC (CVPR 2022): its three terms, and which negatives and pixels the last one takes.
 
     Of the hardest `hard_share` of the negatives, and of the pixels of a class, the easier ones are
@@ -91,19 +99,19 @@ class PpcParams(_Frozen):
         return self
 
 
-class SeedParams(_Frozen):
+class SeedParams(Frozen):
     """`best`: the papers' protocol, the best of the sweep on `train`; a number fixes it."""
 
     threshold: Literal["best"] | Probability
 
 
-class PsaParams(_Frozen):
+class PsaParams(Frozen):
     """PSA refinement is not built yet: the masks are the CRF's."""
 
     enabled: Literal[False]
 
 
-class RunParams(_Frozen):
+class RunParams(Frozen):
     """`params.yaml`: what is run."""
 
     seed: Seed
@@ -172,23 +180,19 @@ class RunParams(_Frozen):
             )
 
 
-class FolderParams(_Frozen):
+class FolderParams(Frozen):
     """A folder of the user's own in VOC layout."""
 
     path: Path
 
 
-class NetworkParams(_Frozen):
-    """Backbone by name, and the widths of what stands on it.
+class NetworkParams(BackboneChoice):
+    """The CAM network: its backbone, and the widths of what stands on it.
 
-    Which widths and output strides a backbone has is checked where it is built
-    (`hsc.nets.backbones`): only there are the backbones known. `projector`: `paper` is two
-    Conv-ReLU blocks for the ROI and class level, `published` what HSC's weights have.
+    `projector`: `paper` is two Conv-ReLU blocks for the ROI and class level, `published` what
+    HSC's weights have.
     """
 
-    backbone: str
-    widths: tuple[Count, Count, Count, Count] | None = None
-    output_stride: Literal[4, 8, 16]
     pcm_low: Count
     pcm_mid: Count
     pcm_out: Count
@@ -196,17 +200,8 @@ class NetworkParams(_Frozen):
     projector_class: Count
     projector_pixel: Count
 
-    @property
-    def backbone_spec(self) -> dict[str, Any]:
-        """`backbone`, `widths` and `output_stride` as plain values (`hsc.nets.build`)."""
-        return {
-            "backbone": self.backbone,
-            "widths": None if self.widths is None else list(self.widths),
-            "output_stride": self.output_stride,
-        }
 
-
-class WarmupParams(_Frozen):
+class WarmupParams(Frozen):
     """Classification of the tags: what stands in for ImageNet weights.
 
     The output stride may be coarser than the CAM network's: cheaper, as with ImageNet networks.
@@ -220,25 +215,7 @@ class WarmupParams(_Frozen):
     sizes: tuple[Count, ...] = Field(min_length=1)
     lr: Positive
     weight_decay: NonNegative
-    augmentation: "AugmentationParams"
-
-
-class ImportParams(_Frozen):
-    """Published weights in place of the warm-up: what they are and where.
-
-    `weights`: a path (absolute, or relative to where the stage runs), or for the layout
-    `torchvision` a name such as IMAGENET1K_V2. `sha256`: the SHA-256 in hex that the file must
-    have. DVC watches this recipe and not the file, which may lie anywhere: with `sha256` a changed
-    file is an error until the recipe says so too, and then DVC runs the import again. Without it a
-    change is seen when the stage runs the next time (`dvc repro --force prepare_backbone`), in
-    metrics/backbone.json.
-    """
-
-    weights: Annotated[str, Field(min_length=1)]
-    layout: Literal[
-        "mxnet", "torchvision", "resnet38d", "seam", "eps", "eps_cls", "ppc", "hsc", "psa"
-    ]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    augmentation: AugmentationParams
 
 
 def _kind_of_backbone(values: Any) -> str:
@@ -252,45 +229,6 @@ BackboneParams = Annotated[
     Annotated[WarmupParams, Tag("(warm-up)")] | Annotated[ImportParams, Tag("(import)")],
     Discriminator(_kind_of_backbone),
 ]
-
-
-class AugmentationParams(_Frozen):
-    """Random resize of the longest edge, flip, colour jitter, crop with zero padding."""
-
-    crop_size: Count
-    resize_longest: tuple[Count, Count]
-    flip: Probability
-    brightness: NonNegative
-    contrast: NonNegative
-    saturation: NonNegative
-    hue: Annotated[float, Field(ge=0, le=0.5)]
-
-    @pydantic.model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if self.resize_longest[0] > self.resize_longest[1]:
-            raise ValueError("resize_longest: the first value must not exceed the second")
-        return self
-
-
-class TrainingParams(_Frozen):
-    """One training: length, optimiser with its parameter groups, augmentation.
-
-    The rates of the groups are `lr` times: 1 for pretrained weights, `lr_bias` for their biases,
-    `lr_new` and `lr_new * lr_bias` for new layers, `lr_projector` in place of `lr_new` for the
-    projectors. Biases and one-dimensional weights have no weight decay.
-    """
-
-    steps: Count
-    batch_size: Count
-    optimiser: Literal["sgd", "adamw"]
-    lr: Positive
-    lr_bias: Positive
-    lr_new: Positive
-    weight_decay: NonNegative
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    power: NonNegative
-    checkpoint_every: Count
-    augmentation: AugmentationParams
 
 
 class TrainCamParams(TrainingParams):
@@ -313,7 +251,7 @@ class TrainCamParams(TrainingParams):
     lr_projector: Positive
 
 
-class InferCamParams(_Frozen):
+class InferCamParams(Frozen):
     """Multi-scale, flipped inference: which map, how the scales are merged."""
 
     scales: tuple[Positive, ...] = Field(min_length=1)
@@ -322,42 +260,21 @@ class InferCamParams(_Frozen):
     merge: Literal["relu", "softmax"]
 
 
-class CrfParams(_Frozen):
+class CrfParams(CrfKernelParams):
     """The dense CRF on the seeds: from hard labels or from CAM scores."""
 
     unary: Literal["labels", "alpha"]
     label_confidence: Annotated[float, Field(gt=0, lt=1)]
     alpha: Positive
-    iterations: Count
-    gaussian_sxy: Positive
-    gaussian_compat: NonNegative
-    bilateral_sxy: Positive
-    bilateral_srgb: Positive
-    bilateral_compat: NonNegative
 
 
-class TrainSegmentationParams(TrainingParams):
-    """DeepLab training: the ASPP's widths and rates besides."""
-
-    aspp_width: Count
-    aspp_rates: tuple[Count, ...] = Field(min_length=1)
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-
-
-class PredictParams(_Frozen):
-    """DeepLab inference: mean of the logits over scales and flips."""
-
-    scales: tuple[Positive, ...] = Field(min_length=1)
-    flip: bool
-
-
-class PanelParams(_Frozen):
+class PanelParams(Frozen):
     """How many pictures of `train` and of `val` the panels show."""
 
     pictures: Count
 
 
-class ByBaseline(_Frozen):
+class ByBaseline(Frozen):
     """The CAM schedules."""
 
     cam: TrainCamParams
@@ -365,7 +282,7 @@ class ByBaseline(_Frozen):
     eps: TrainCamParams
 
 
-class InferByBaseline(_Frozen):
+class InferByBaseline(Frozen):
     """The CAM inference, as each baseline publishes."""
 
     cam: InferCamParams
@@ -373,7 +290,7 @@ class InferByBaseline(_Frozen):
     eps: InferCamParams
 
 
-class Recipe(_Frozen):
+class Recipe(Frozen):
     """`recipes/<data>.yaml`: how it is run on one data set."""
 
     prepare_data: dict[str, Any]
@@ -382,9 +299,28 @@ class Recipe(_Frozen):
     train_cam: ByBaseline
     infer_cams: InferByBaseline
     refine_crf: CrfParams
+    segmentation_network: SegmentationNetworkParams
     train_segmentation: TrainSegmentationParams
     predict_segmentation: PredictParams
     draw_panels: PanelParams
+
+    @pydantic.model_validator(mode="after")
+    def _check_segmentation(self) -> Self:
+        """Found when the recipe is read, not when the first stages have run."""
+        network, training = self.segmentation_network, self.train_segmentation
+        same = all(getattr(network, key) == getattr(self.network, key) for key in _BACKBONE)
+        if training.initial_weights == "prepare_backbone" and not same:
+            raise ValueError(
+                "train_segmentation.initial_weights is prepare_backbone, but backbone or widths of "
+                "segmentation_network are not those of network; make them equal, or use none or "
+                "published weights"
+            )
+        if training.batch_size == 1 and getattr(network.head, "pooled_norm", False):
+            raise ValueError(
+                "segmentation_network.head.pooled_norm needs two pictures a batch, but "
+                "train_segmentation.batch_size is 1; change one of them"
+            )
+        return self
 
 
 def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:

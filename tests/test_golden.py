@@ -15,6 +15,7 @@ from tests.golden_networks import *  # noqa: F403
 from tests.golden_pipeline import *  # noqa: F403
 from tests.golden_ppc import *  # noqa: F403
 from tests.golden_scoring import *  # noqa: F403
+from tests.golden_segmentation import *  # noqa: F403
 
 NOT_HERE = {
     "05d_hsc_er_loss": "record of a departure from the paper",
@@ -26,7 +27,6 @@ NOT_HERE = {
     "07d_random_walk": "affinity is not built",
     "07e_affinity_loss": "affinity is not built",
     "07f_la_ha_merge": "affinity is not built",
-    "12_deeplabv2": "the deep-stem backbone is not built",
     "13_mxnet_params": "in tests/nets/test_mxnet_params.py",
 }
 
