@@ -64,6 +64,17 @@ def refine_probabilities(
     return _infer(image, unary, config)
 
 
+def refine_prediction(
+    prediction: tuple[NDArray[np.uint8], NDArray], config: CrfConfig
+) -> NDArray[np.uint8]:
+    """Labels from a picture and a network's probabilities, by `refine_probabilities` and arg max.
+
+    prediction: the pair (image, probabilities), one item of a pool's work. Returns uint8 (H, W).
+    Raises as `refine_probabilities`.
+    """
+    return refine_probabilities(*prediction, config).argmax(axis=0).astype(np.uint8)
+
+
 def cam_probabilities(cam: NDArray, alpha: float) -> NDArray[np.float32]:
     """A CAM with a background score in front: (1 - max over the classes) ** alpha.
 

@@ -6,7 +6,6 @@ processes beside them. One picture after the other: the memory does not grow wit
 Letters: K tagged classes of a picture, C classes of the data set, H W pixels, s stride of the map.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from hsc.crf_stage import Task, refine_scores, score_labels, write_all
 from hsc.data.transforms import normalise
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
-from hsc.engine.runtime import Runtime
+from hsc.engine.runtime import Runtime, one_thread
 from hsc.errors import HscError
 from hsc.nets.affinity import AffinityNetwork, load_affinity_network
 from hsc.params import CrfParams, PsaParams
@@ -53,23 +52,8 @@ def refine_masks(
         results = (score_labels(scores, classes) for _, _, scores, classes in tasks)
         return write_all(ids, results, output, progress)
     refine = partial(refine_scores, params=crf, num_labels=folder.num_classes + 1)
-    with _one_thread():
+    with one_thread():
         return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Keep this process to one thread: the pool has the cores.
-
-    Threads that have to wait for a core at the end of every operation made the stage four times as
-    slow. It is one for any number of processes, so that none of them changes a bit.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from hsc.crf import CrfConfig
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.nets.deeplab import DeepLab
@@ -27,13 +28,15 @@ def make_panels(
     flip: bool,
     pictures: int,
     runtime: Runtime,
+    crf: CrfConfig | None = None,
 ) -> list[Panel]:
     """Panels with the columns of `label_folders` (title: folder), prediction and truth.
 
-    The truth is left out for a data set without masks.
+    scales, flip, crf: as of `hsc.segmentation.predict_labels`. The truth is left out for a data set
+    without masks.
     """
     ids = spread(folder.ids("train"), pictures)
-    predictions = dict(predict_labels(network, folder, ids, scales, flip, runtime))
+    predictions = dict(predict_labels(network, folder, ids, scales, flip, runtime, crf=crf))
     panels = []
     for image_id in ids:
         labels = {title: read_labels(path, image_id) for title, path in label_folders.items()}

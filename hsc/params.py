@@ -15,22 +15,32 @@ import yaml
 from pydantic import Discriminator, Field, Tag
 
 from hsc.errors import HscError
+from hsc.params_base import (
+    AugmentationParams,
+    BackboneChoice,
+    Count,
+    CrfKernelParams,
+    Frozen,
+    ImportParams,
+    NonNegative,
+    Positive,
+    Seed,
+    TrainingParams,
+)
 from hsc.params_run import EpsParams as EpsParams  # the sections are to be had here too
 from hsc.params_run import HscParams as HscParams
 from hsc.params_run import PpcParams as PpcParams
 from hsc.params_run import PsaParams as PsaParams
 from hsc.params_run import RunParams as RunParams
 from hsc.params_run import SeedParams as SeedParams
-from hsc.params_types import (
-    Count,
-    Frozen,
-    NonNegative,
-    Positive,
-    Probability,
-    Seed,
+from hsc.params_segmentation import (
+    PredictParams,
+    SegmentationNetworkParams,
+    TrainSegmentationParams,
 )
 
 _Section = TypeVar("_Section")
+_BACKBONE = ("backbone", "widths")
 
 
 class FolderParams(Frozen):
@@ -39,32 +49,19 @@ class FolderParams(Frozen):
     path: Path
 
 
-class NetworkParams(Frozen):
-    """Backbone by name, and the widths of what stands on it.
+class NetworkParams(BackboneChoice):
+    """The CAM network: its backbone, and the widths of what stands on it.
 
-    Which widths and output strides a backbone has is checked where it is built
-    (`hsc.nets.backbones`): only there are the backbones known. `projector`: `paper` is two
-    Conv-ReLU blocks for the ROI and class level, `published` what HSC's weights have.
+    `projector`: `paper` is two Conv-ReLU blocks for the ROI and class level, `published` what
+    HSC's weights have.
     """
 
-    backbone: str
-    widths: tuple[Count, Count, Count, Count] | None = None
-    output_stride: Literal[4, 8, 16]
     pcm_low: Count
     pcm_mid: Count
     pcm_out: Count
     projector: Literal["paper", "published"] = "paper"
     projector_class: Count
     projector_pixel: Count
-
-    @property
-    def backbone_spec(self) -> dict[str, Any]:
-        """`backbone`, `widths` and `output_stride` as plain values (`hsc.nets.build`)."""
-        return {
-            "backbone": self.backbone,
-            "widths": None if self.widths is None else list(self.widths),
-            "output_stride": self.output_stride,
-        }
 
 
 class WarmupParams(Frozen):
@@ -81,25 +78,7 @@ class WarmupParams(Frozen):
     sizes: tuple[Count, ...] = Field(min_length=1)
     lr: Positive
     weight_decay: NonNegative
-    augmentation: "AugmentationParams"
-
-
-class ImportParams(Frozen):
-    """Published weights in place of the warm-up: what they are and where.
-
-    `weights`: a path (absolute, or relative to where the stage runs), or for the layout
-    `torchvision` a name such as IMAGENET1K_V2. `sha256`: the SHA-256 in hex that the file must
-    have. DVC watches this recipe and not the file, which may lie anywhere: with `sha256` a changed
-    file is an error until the recipe says so too, and then DVC runs the import again. Without it a
-    change is seen when the stage runs the next time (`dvc repro --force prepare_backbone`), in
-    metrics/backbone.json.
-    """
-
-    weights: Annotated[str, Field(min_length=1)]
-    layout: Literal[
-        "mxnet", "torchvision", "resnet38d", "seam", "eps", "eps_cls", "ppc", "hsc", "psa"
-    ]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    augmentation: AugmentationParams
 
 
 def _kind_of_backbone(values: Any) -> str:
@@ -113,45 +92,6 @@ BackboneParams = Annotated[
     Annotated[WarmupParams, Tag("(warm-up)")] | Annotated[ImportParams, Tag("(import)")],
     Discriminator(_kind_of_backbone),
 ]
-
-
-class AugmentationParams(Frozen):
-    """Random resize of the longest edge, flip, colour jitter, crop with zero padding."""
-
-    crop_size: Count
-    resize_longest: tuple[Count, Count]
-    flip: Probability
-    brightness: NonNegative
-    contrast: NonNegative
-    saturation: NonNegative
-    hue: Annotated[float, Field(ge=0, le=0.5)]
-
-    @pydantic.model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if self.resize_longest[0] > self.resize_longest[1]:
-            raise ValueError("resize_longest: the first value must not exceed the second")
-        return self
-
-
-class TrainingParams(Frozen):
-    """One training: length, optimiser with its parameter groups, augmentation.
-
-    The rates of the groups are `lr` times: 1 for pretrained weights, `lr_bias` for their biases,
-    `lr_new` and `lr_new * lr_bias` for new layers, `lr_projector` in place of `lr_new` for the
-    projectors. Biases and one-dimensional weights have no weight decay.
-    """
-
-    steps: Count
-    batch_size: Count
-    optimiser: Literal["sgd", "adamw"]
-    lr: Positive
-    lr_bias: Positive
-    lr_new: Positive
-    weight_decay: NonNegative
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    power: NonNegative
-    checkpoint_every: Count
-    augmentation: AugmentationParams
 
 
 class TrainCamParams(TrainingParams):
@@ -183,26 +123,12 @@ class InferCamParams(Frozen):
     merge: Literal["relu", "softmax"]
 
 
-class CrfParams(Frozen):
+class CrfParams(CrfKernelParams):
     """The dense CRF on the seeds: from hard labels or from CAM scores."""
 
     unary: Literal["labels", "alpha"]
     label_confidence: Annotated[float, Field(gt=0, lt=1)]
     alpha: Positive
-    iterations: Count
-    gaussian_sxy: Positive
-    gaussian_compat: NonNegative
-    bilateral_sxy: Positive
-    bilateral_srgb: Positive
-    bilateral_compat: NonNegative
-
-
-class TrainSegmentationParams(TrainingParams):
-    """DeepLab training: the ASPP's widths and rates besides."""
-
-    aspp_width: Count
-    aspp_rates: tuple[Count, ...] = Field(min_length=1)
-    dropout: Annotated[float, Field(ge=0, lt=1)]
 
 
 class TrainAffinityParams(TrainingParams):
@@ -210,13 +136,6 @@ class TrainAffinityParams(TrainingParams):
 
     radius: Annotated[int, Field(ge=2, strict=True)]
     widths: tuple[Count, Count, Count]
-
-
-class PredictParams(Frozen):
-    """DeepLab inference: mean of the logits over scales and flips."""
-
-    scales: tuple[Positive, ...] = Field(min_length=1)
-    flip: bool
 
 
 class PanelParams(Frozen):
@@ -251,9 +170,28 @@ class Recipe(Frozen):
     infer_cams: InferByBaseline
     refine_crf: CrfParams
     train_affinity: TrainAffinityParams
+    segmentation_network: SegmentationNetworkParams
     train_segmentation: TrainSegmentationParams
     predict_segmentation: PredictParams
     draw_panels: PanelParams
+
+    @pydantic.model_validator(mode="after")
+    def _check_segmentation(self) -> Self:
+        """Found when the recipe is read, not when the first stages have run."""
+        network, training = self.segmentation_network, self.train_segmentation
+        same = all(getattr(network, key) == getattr(self.network, key) for key in _BACKBONE)
+        if training.initial_weights == "prepare_backbone" and not same:
+            raise ValueError(
+                "train_segmentation.initial_weights is prepare_backbone, but backbone or widths of "
+                "segmentation_network are not those of network; make them equal, or use none or "
+                "published weights"
+            )
+        if training.batch_size == 1 and getattr(network.head, "pooled_norm", False):
+            raise ValueError(
+                "segmentation_network.head.pooled_norm needs two pictures a batch, but "
+                "train_segmentation.batch_size is 1; change one of them"
+            )
+        return self
 
 
 def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:

@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self
 import pydantic
 from pydantic import Field
 
-from hsc.params_types import (
-    Baseline,
+from hsc.params_base import (
     Count,
     Frozen,
     NonNegative,
@@ -15,6 +14,8 @@ from hsc.params_types import (
     Seed,
     Share,
 )
+
+Baseline = Literal["cam", "seam", "eps"]
 
 
 class EpsParams(Frozen):

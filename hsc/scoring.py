@@ -3,7 +3,7 @@
 Letters: C foreground classes, K tagged classes of an image, H W pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,12 @@ def count_labels(folder: VocFolder, labels: Labels, split: str) -> NDArray[np.in
     """The confusion matrix (C+1, C+1) of a split's labels, rows truth, columns labels.
 
     Raises HscError, with both files' names, for labels of another size than the mask and for an
-    index beyond C.
+    index beyond C; for a folder that lacks a picture of the split or has a file of no picture of it
+    (for `train`, of train_aug).
     """
     read = partial(read_labels, labels) if isinstance(labels, Path) else labels
+    if isinstance(labels, Path):
+        _check_no_others(folder, labels, split)
     total = np.zeros((folder.num_classes + 1, folder.num_classes + 1), dtype=np.int64)
     for image_id in folder.ids(split):
         source = labels / f"{image_id}.png" if isinstance(labels, Path) else f"labels of {image_id}"
@@ -87,6 +90,13 @@ def choose_threshold(setting: float | str, curve: ThresholdCurve) -> tuple[float
     return float(setting), best
 
 
+def extra_files(labels: Path, ids: Iterable[str]) -> list[str]:
+    """Names of the files in a folder of labels that belong to none of the ids, sorted."""
+    expected = {f"{image_id}.png" for image_id in ids}
+    found = {path.name for path in labels.glob("*") if not path.name.startswith(".")}
+    return sorted(found - expected)
+
+
 def read_labels(folder: Path, image_id: str) -> NDArray[np.uint8]:
     """The class indices uint8 (H, W) of `<folder>/<image_id>.png`, a palette or grey picture.
 
@@ -96,6 +106,17 @@ def read_labels(folder: Path, image_id: str) -> NDArray[np.uint8]:
     if not path.is_file():
         raise HscError(f"{path}: no such file; run the stage that writes {folder}")
     return read_mask(path, IGNORE)
+
+
+def _check_no_others(folder: VocFolder, labels: Path, split: str) -> None:
+    """Labels of another data set or split may lie among those of this one and would go unseen."""
+    # pseudo labels are made of all training pictures, of which train is the scored part
+    extra = extra_files(labels, folder.ids("train_aug" if split == "train" else split))
+    if extra:
+        raise HscError(
+            f"{labels / extra[0]}: of no picture of {split} ({len(extra)} such files); take it out "
+            "or run the stage that writes the folder again"
+        )
 
 
 def _check_size(

@@ -3,7 +3,8 @@
 Letters: C foreground classes, H W pixels.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hsc.cams import ScaledPictures
+from hsc.crf import CrfConfig, refine_prediction
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.loading import in_order
-from hsc.engine.runtime import Runtime
+from hsc.engine.runtime import Runtime, detect_runtime, one_thread
+from hsc.nets.build import check_classes, load_deeplab
 from hsc.nets.deeplab import DeepLab
+from hsc.params_segmentation import PredictParams
+from hsc.pool import map_ordered, process_count
 
 
 @torch.no_grad()
@@ -25,13 +30,14 @@ def predict_logits(network: DeepLab, batches: Sequence[Tensor], size: tuple[int,
 
     batches: one (1 or 2, 3, h', w') a scale, the second picture being the mirror image.
     """
-    total = []
+    # A running sum: for 81 classes the maps of all scales together would take a gigabyte.
+    total = torch.zeros((), device=batches[0].device)
     for batch in batches:
         logits = network(batch).float()
         logits = torch.cat([logits[:1], logits[1:].flip(3)])
         resized = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        total.append(resized)
-    return torch.cat(total).mean(dim=0)
+        total = total + resized.sum(dim=0)
+    return total / sum(map(len, batches))
 
 
 def predict_labels(
@@ -42,15 +48,66 @@ def predict_labels(
     flip: bool,
     runtime: Runtime,
     progress: Callable[[Iterable], Iterable] = iter,
-) -> Iterable[tuple[str, NDArray[np.uint8]]]:
-    """Yield `(id, labels (H, W) uint8)` for each picture, in order."""
+    crf: CrfConfig | None = None,
+    processes: int = 1,
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield `(id, labels (H, W) uint8)` for each picture, in order.
+
+    With `crf` they are those of a dense CRF on the softmax, in `processes` processes while this one
+    goes on with the network; without, those of the largest logit.
+    """
     network.to(runtime.device).eval()
-    pictures = ScaledPictures(folder, ids, scales, flip)
-    for image_id, size, batches in progress(in_order(pictures, runtime)):
+    found = _all_logits(network, folder, ids, scales, flip, runtime)
+    if crf is None:
+        labels = (logits.argmax(dim=0).to(torch.uint8).cpu().numpy() for _, logits in found)
+        yield from zip(progress(ids), labels, strict=True)
+        return
+    tasks = (
+        (folder.image(image_id), logits.softmax(dim=0).contiguous().cpu().numpy())
+        for image_id, logits in found
+    )
+    with one_thread():
+        labels = map_ordered(partial(refine_prediction, config=crf), tasks, processes)
+        yield from zip(progress(ids), labels, strict=True)
+
+
+def _all_logits(
+    network: DeepLab,
+    folder: VocFolder,
+    ids: Sequence[str],
+    scales: Sequence[float],
+    flip: bool,
+    runtime: Runtime,
+) -> Iterator[tuple[str, Tensor]]:
+    for image_id, size, batches in in_order(ScaledPictures(folder, ids, scales, flip), runtime):
         moved = [batch.to(runtime.device, non_blocking=True) for batch in batches]
         with runtime.autocast():
             logits = predict_logits(network, moved, tuple(size))
-        yield image_id, logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        yield image_id, logits
+
+
+def predict_split(
+    weights: Path,
+    folder: VocFolder,
+    split: str,
+    how: PredictParams,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The same for a split, with the network in a weights file, where this run happens.
+
+    Raises HscError, at the first item, for weights of another kind or of other classes.
+    """
+    network, spec = load_deeplab(weights)
+    check_classes(weights, spec, folder.class_names)
+    yield from predict_labels(
+        network, folder, folder.ids(split), how.scales, how.flip, detect_runtime(), progress,
+        crf_config(how), process_count(),
+    )  # fmt: skip
+
+
+def crf_config(how: PredictParams) -> CrfConfig | None:
+    """The CRF that the parameters ask for, if any."""
+    return None if how.crf is None else CrfConfig(**how.crf.model_dump())
 
 
 def write_labels(labels: Iterable[tuple[str, NDArray[np.uint8]]], folder: Path) -> int:

@@ -9,6 +9,7 @@ from hsc.engine.runtime import detect_runtime
 from hsc.nets.build import check_classes, load_deeplab
 from hsc.panels import make_panels
 from hsc.report import draw_panels
+from hsc.segmentation import crf_config
 from hsc.store import CamReader
 
 
@@ -33,7 +34,7 @@ def main(
     with CamReader(cams) as reader:
         panels = make_panels(
             folder, reader, {"seed": seeds, "CRF": crf}, network, how.scales, how.flip,
-            recipe.draw_panels.pictures, detect_runtime(),
+            recipe.draw_panels.pictures, detect_runtime(), crf_config(how),
         )  # fmt: skip
     draw_panels(panels, ["background", *folder.class_names], plots)
     return f"{plots}: {len(panels)} pictures"

@@ -16,7 +16,9 @@ from hsc.cli import PATH, stage
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.voc import read_classes
 from hsc.files import write_json
-from hsc.nets.imported import LAYOUTS, TORCHVISION, import_weights
+from hsc.nets.backbones import backbone_names
+from hsc.nets.imported import LAYOUTS, import_weights
+from hsc.nets.supervision import MASKS
 
 
 @stage
@@ -24,13 +26,16 @@ from hsc.nets.imported import LAYOUTS, TORCHVISION, import_weights
 @click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="What FILE holds.")
 @click.option(
     "--backbone",
-    type=click.Choice(("resnet38", *TORCHVISION)),
+    type=click.Choice(backbone_names()),
     default="resnet38",
-    help="Which network, for the layout torchvision.",
+    help="Which network FILE holds or stands on.",
 )
 @click.option("--backbone-only", is_flag=True, help="Keep the backbone alone.")
-@click.option("--classes", type=PATH, help="classes.txt of a CAM network; VOC's without it.")
+@click.option("--classes", type=PATH, help="classes.txt of a whole network; VOC's without it.")
 @click.option("--sha256", help="What FILE must have (hex).")
+@click.option(
+    "--supervision", type=click.Choice([MASKS]), help="Admit a backbone that has seen masks."
+)
 @click.option("--output", type=PATH, required=True, help="The weights file to write.")
 @click.option("--metrics", type=PATH, help="Where to write the SHA-256 and the rest (JSON).")
 def main(
@@ -40,6 +45,7 @@ def main(
     backbone_only: bool,
     classes: Path | None,
     sha256: str | None,
+    supervision: str | None,
     output: Path,
     metrics: Path | None,
 ) -> str:
@@ -52,6 +58,7 @@ def main(
         backbone_only=backbone_only,
         class_names=VOC_CLASSES if classes is None else read_classes(classes),
         sha256=sha256,
+        supervision=supervision,
     )
     if metrics is not None:
         write_json(metrics, found)

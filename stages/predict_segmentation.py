@@ -2,32 +2,30 @@
 
 from pathlib import Path
 
+import click
+
 from hsc import params as parameters
 from hsc.cli import parameter_options, path_option, progress, stage
 from hsc.data.voc import VocFolder
-from hsc.engine.runtime import detect_runtime
 from hsc.files import atomic_folder
-from hsc.nets.build import check_classes, load_deeplab
-from hsc.segmentation import predict_labels, write_labels
 
 
 @stage
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
+@click.option("--split", default="val", help="The split whose pictures are predicted.")
 @path_option("--out", "outputs/predictions", "Folder of the predictions (palette PNGs).")
-def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> str:
-    """Predict every picture of val."""
+def main(params: Path, recipes: Path, data: Path, weights: Path, split: str, out: Path) -> str:
+    """Predict every picture of a split."""
+    # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
+    from hsc.segmentation import predict_split, write_labels
+
     run, recipe = parameters.load(params, recipes)
-    how = recipe.predict_segmentation
     folder = VocFolder(data / run.data)
-    network, spec = load_deeplab(weights)
-    check_classes(weights, spec, folder.class_names)
+    how = recipe.predict_segmentation
     with atomic_folder(out) as partial:
-        labels = predict_labels(
-            network, folder, folder.ids("val"), how.scales, how.flip, detect_runtime(),
-            progress("predictions"),
-        )  # fmt: skip
+        labels = predict_split(weights, folder, split, how, progress("predictions"))
         count = write_labels(labels, partial)
     return f"{out}: {count} predictions"
 

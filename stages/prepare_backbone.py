@@ -34,6 +34,7 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
             recipe.network.backbone,
             backbone_only=True,
             sha256=how.sha256,
+            supervision=how.supervision,
         )
         write_json(metrics, found)
         with atomic_file(plots) as partial:

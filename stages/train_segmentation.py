@@ -10,7 +10,8 @@ from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
-from hsc.engine.segmentation_training import train_segmentation
+from hsc.engine.segmentation_training import initial_file, train_segmentation
+from hsc.files import write_json
 
 
 @training_stage
@@ -19,23 +20,28 @@ from hsc.engine.segmentation_training import train_segmentation
 @path_option("--masks", "outputs/masks", "Folder of the pseudo labels.")
 @path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
 @path_option("--out", "outputs/segmentation.pt", "The segmentation network's weights.")
+@path_option("--metrics", "metrics/segmentation.json", "The network, its initial weights (JSON).")
 @path_option("--plots", "plots/train_segmentation.csv", "The loss of every step (CSV).")
 def main(
-    params: Path, recipes: Path, data: Path, masks: Path, backbone: Path, out: Path, plots: Path
-) -> str:
+    params: Path, recipes: Path, data: Path, masks: Path, backbone: Path, out: Path, metrics: Path,
+    plots: Path,
+) -> str:  # fmt: skip
     """Train DeepLab; a killed run goes on from its last checkpoint."""
     run, recipe = parameters.load(params, recipes)
-    schedule = recipe.train_segmentation
+    network, schedule = recipe.segmentation_network, recipe.train_segmentation
     folder = VocFolder(data / run.data)
-    inputs = [backbone, *sorted(masks.glob("*.png"))]
-    settings = [recipe.network, schedule]
+    initial = initial_file(schedule.initial_weights, network.backbone, backbone)
+    inputs = [*initial, *sorted(masks.glob("*.png"))]
+    settings = [network, schedule]
     key = training_key(folder, inputs, settings, with_saliency=False, seed=run.seed)
     resume = ResumeFile(RESUME_FOLDER, "train_segmentation", key)
     with training_runtime() as runtime:
-        history = train_segmentation(
-            folder, masks, backbone, run.seed, recipe.network, schedule, runtime, resume, out
+        history, origin = train_segmentation(
+            folder, masks, backbone, run.seed, network, schedule, runtime, resume, out
         )
         if is_first():
+            described = {"backbone": network.backbone, "head": network.head.kind}
+            write_json(metrics, described | {"initial_weights": origin})
             write_history(plots, history)
         resume.clear()
     return f"{out}: loss {history[-1]['loss']:.4f}"

@@ -17,8 +17,8 @@ from hsc.params import (
     RunParams,
     TrainAffinityParams,
     TrainCamParams,
-    TrainSegmentationParams,
 )
+from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
 
 # The files whose tests tests/test_golden.py collects.
 pytest.register_assert_rewrite(
@@ -209,7 +209,7 @@ def tiny_affinity_params(tiny_augmentation: AugmentationParams) -> TrainAffinity
 
 @pytest.fixture(scope="session")
 def tiny_segmentation_params(tiny_augmentation: AugmentationParams) -> TrainSegmentationParams:
-    """8 steps with a checkpoint after every third, and much dropout."""
+    """8 steps with a checkpoint after every third."""
     return TrainSegmentationParams(
         steps=8,
         batch_size=4,
@@ -222,9 +222,16 @@ def tiny_segmentation_params(tiny_augmentation: AugmentationParams) -> TrainSegm
         power=0.9,
         checkpoint_every=3,
         augmentation=tiny_augmentation,
-        aspp_width=8,
-        aspp_rates=(1, 2),
-        dropout=0.5,
+        initial_weights="prepare_backbone",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_segmentation_network(tiny_network: NetworkParams) -> SegmentationNetworkParams:
+    """On the tiny backbone, with much dropout."""
+    head = {"kind": "aspp", "channels": 8, "rates": (1, 2), "pooled_norm": False}
+    return SegmentationNetworkParams.model_validate(
+        {**tiny_network.backbone_spec, "head": head | {"dropout": 0.5, "dropout_of": "channels"}}
     )
 
 
@@ -256,7 +263,8 @@ def tiny_backbone(
     torch.manual_seed(7)
     backbone = build_backbone("small", tiny_network.widths, 4, frozen_norm=False)
     path = tmp_path_factory.mktemp("backbone") / "backbone.pt"
-    spec = {"backbone": "small", "widths": list(tiny_network.widths)}
+    origin = {"kind": "warm-up", "supervision": "tags"}
+    spec = {"backbone": "small", "widths": list(tiny_network.widths), "origin": origin}
     save_weights(path, "backbone", spec, backbone.state_dict())
     return path
 

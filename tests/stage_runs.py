@@ -76,7 +76,9 @@ def write_settings(folder: Path) -> None:
     for baseline in BASELINES:
         recipe["train_cam"][baseline] |= {**short, "view2_size": 24}
         recipe["infer_cams"][baseline]["scales"] = [1.0]
-    recipe["train_segmentation"] |= {**short, "steps": 4, "aspp_width": 8}
+    recipe["segmentation_network"]["widths"] = recipe["network"]["widths"]
+    recipe["segmentation_network"]["head"]["channels"] = 8
+    recipe["train_segmentation"] |= {**short, "steps": 4}
     recipe["train_affinity"] |= {**short, "steps": 4, "radius": 3, "widths": [3, 4, 5]}
     recipe["predict_segmentation"]["scales"] = [1.0]
     trainings = [recipe["train_cam"][baseline] for baseline in BASELINES]

@@ -11,6 +11,7 @@ from hsc.crf import (
     cam_probabilities,
     refine_cam,
     refine_labels,
+    refine_prediction,
     refine_probabilities,
 )
 from hsc.errors import HscError
@@ -55,6 +56,15 @@ def test_one_label_standing_for_the_absent_ones_changes_nothing(num_labels):
     np.put_along_axis(every, labels[None], 0.7, axis=0)
     expected = refine_probabilities(image, every, config).argmax(axis=0)
     np.testing.assert_array_equal(refine_labels(image, labels, num_labels, config), expected)
+
+
+def test_a_prediction_is_refined_to_labels(halves):
+    image, truth, noisy = halves
+    probabilities = np.full((6, HEIGHT, WIDTH), 0.05, dtype=np.float32)
+    np.put_along_axis(probabilities, noisy[None].astype(np.int64), 0.75, axis=0)
+    labels = refine_prediction((image, probabilities), CrfConfig())
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, truth)
 
 
 def test_all_labels_present_leaves_none_to_stand_for():

@@ -3,7 +3,18 @@
 import ast
 from pathlib import Path
 
+import pytest
+import torch
 import yaml
+
+from hsc.crf import CrfConfig
+from hsc.data.classes import VOC_CLASSES
+from hsc.data.transforms import Augmentation
+from hsc.engine.segmentation_training import segmentation_spec
+from hsc.nets.build import deeplab_network
+from hsc.nets.published_deeplab import deeplab_spec
+from hsc.params import Recipe
+from hsc.segmentation import crf_config
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEPARTURES = "## Where the published code departs from its paper"
@@ -74,3 +85,40 @@ def check_names(what: str, function: str, parameters: str) -> None:
 
 def read(path: str) -> dict:
     return yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))
+
+
+def recipes_of_the_page() -> list[dict]:
+    """The YAML blocks of docs/segmentation.md."""
+    text = (REPOSITORY / "docs" / "segmentation.md").read_text(encoding="utf-8")
+    return [yaml.safe_load(block.split("```")[0]) for block in text.split("```yaml\n")[1:]]
+
+
+@pytest.mark.parametrize("block", recipes_of_the_page(), ids=["aspp", "largefov"])
+def test_the_published_segmentation_recipes_can_be_used(block: dict) -> None:
+    """They are whole sections of a recipe, and their networks can be built."""
+    assert set(block) == {"segmentation_network", "train_segmentation", "predict_segmentation"}
+    whole = read("recipes/shapes.yaml") | block
+    if block["train_segmentation"]["initial_weights"] == "prepare_backbone":
+        backbone = block["segmentation_network"]["backbone"]
+        whole["network"] |= {"backbone": backbone, "widths": None, "output_stride": 8}
+    recipe = Recipe.model_validate(whole)
+    spec = segmentation_spec(VOC_CLASSES, recipe.segmentation_network)
+    with torch.device("meta"):
+        network = deeplab_network(spec).eval()
+        assert network(torch.empty(1, 3, 33, 40)).shape == (1, 21, 33, 40)
+    training = recipe.train_segmentation
+    assert (training.steps, training.batch_size, training.lr, training.momentum) == (
+        20000, 10, 1e-3, 0.9,
+    )  # fmt: skip
+    assert (training.lr_new, training.lr_bias, training.weight_decay) == (10, 2, 5e-4)
+    assert Augmentation(**training.augmentation.model_dump()).scale == (0.5, 1.5)
+    assert recipe.predict_segmentation.scales == tuple(0.25 * step for step in range(2, 8))
+    kernels = {"gaussian_sxy": 1, "bilateral_sxy": 67, "bilateral_srgb": 3, "bilateral_compat": 4}
+    assert crf_config(recipe.predict_segmentation) == CrfConfig(**kernels)
+
+
+def test_the_published_heads_are_both_there() -> None:
+    heads = [block["segmentation_network"]["head"] for block in recipes_of_the_page()]
+    assert [head["kind"] for head in heads] == ["aspp", "largefov"]
+    published = deeplab_spec(VOC_CLASSES)["head"]
+    assert heads[0] == published

@@ -36,16 +36,17 @@ pytestmark = pytest.mark.usefixtures("cpu")
 DATA = Path("data/shapes")
 PICTURE = DATA / "JPEGImages" / "train_00003.jpg"
 RESUME = ".hsc/resume/"
-TRAININGS = ("prepare_backbone", "train_cam", "train_segmentation")
-READ_TRAIN = (*TRAININGS, "infer_cams", "refine_crf")
+TRAININGS = ("prepare_backbone", "train_cam", "train_affinity", "train_segmentation")
+READ_TRAIN = (*TRAININGS, "infer_cams", "refine_crf", "label_affinity", "refine_masks")
 """The stages that read the pictures of train_aug."""
 
 
 @pytest.fixture(scope="module")
 def ready(tmp_path_factory: pytest.TempPathFactory, cpu: Any) -> Path:
-    """A folder in which all stages have run. Tests must not change it."""
+    """A folder in which all stages have run, those of PSA too. Tests must not change it."""
     folder = tmp_path_factory.mktemp("ready")
     write_settings(folder)
+    change(folder / "params.yaml", psa__enabled=True)
     for each in stages():
         run_well(each, folder)
     return folder
@@ -212,19 +213,20 @@ def test_impossible_mask_in_an_own_folder(work: Path, source: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "folder"),
+    ("name", "folder", "picture"),
     [
-        ("refine_crf", "seeds"),
-        ("evaluate_crf", "crf"),
-        ("train_segmentation", "masks"),
-        ("evaluate_masks", "masks"),
+        ("refine_crf", "seeds", "train_00003"),
+        ("evaluate_crf", "crf", "train_00003"),
+        ("train_segmentation", "masks", "train_00003"),
+        ("evaluate_masks", "masks", "train_00003"),
+        ("evaluate_val", "predictions", "val_00001"),
     ],
 )
 @pytest.mark.parametrize("break_it", ["index", "size", "cut", "missing"])
 def test_impossible_labels_of_an_earlier_stage(
-    work: Path, name: str, folder: str, break_it: str
+    work: Path, name: str, folder: str, picture: str, break_it: str
 ) -> None:
-    path = Path("outputs") / folder / "train_00003.png"
+    path = Path("outputs") / folder / f"{picture}.png"
     if break_it == "missing":
         (work / path).unlink()
     elif break_it == "cut":
@@ -238,21 +240,34 @@ def test_impossible_labels_of_an_earlier_stage(
         assert "77" in error
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("evaluate_crf", "crf"), ("evaluate_masks", "masks"), ("evaluate_val", "predictions")],
+)
+def test_labels_of_no_picture_of_the_split(work: Path, name: str, folder: str) -> None:
+    path = Path("outputs") / folder / "other_00001.png"
+    labels_of = "train_00003" if folder != "predictions" else "val_00001"
+    shutil.copyfile(work / "outputs" / folder / f"{labels_of}.png", work / path)
+    assert fail(work, name).startswith(f"{path}: of no picture of ")
+
+
 # Artifacts of earlier stages
 
 INPUTS = [(each.name, path) for each in stages() for path in each.inputs]
 FILES = [(name, path) for name, path in INPUTS if Path(path).suffix]
 
 
-def read_everything(work: Path) -> None:
-    """Choose the parameters that make each stage read all that it declares."""
-    change(work / "recipes" / "shapes.yaml", refine_crf__unary="alpha")
+def read(work: Path, path: str) -> None:
+    """Choose the parameters with which the stages that declare an input read it."""
+    if path == "outputs/cams.h5":
+        change(work / "recipes" / "shapes.yaml", refine_crf__unary="alpha")
+    if path == "outputs/crf":
+        change(work / "params.yaml", psa__enabled=False)
 
 
 @pytest.mark.parametrize(("name", "path"), INPUTS)
 def test_missing_input_names_what_to_run(work: Path, name: str, path: str) -> None:
-    if path == "outputs/cams.h5":
-        read_everything(work)
+    read(work, path)
     remove(work / path)
     error = fail(work, name)
     assert error.startswith(path)
@@ -263,7 +278,7 @@ def test_missing_input_names_what_to_run(work: Path, name: str, path: str) -> No
 @pytest.mark.parametrize("break_it", ["cut", "empty", "other"])
 @pytest.mark.parametrize(("name", "path"), FILES)
 def test_truncated_input(work: Path, name: str, path: str, break_it: str) -> None:
-    read_everything(work)
+    read(work, path)
     if break_it == "cut":
         cut(work / path)
     else:
@@ -281,6 +296,8 @@ def test_truncated_input(work: Path, name: str, path: str, break_it: str) -> Non
         ("infer_cams", "segmentation.pt", "cam.pt"),
         ("train_cam", "cam.pt", "backbone.pt"),
         ("train_segmentation", "segmentation.pt", "backbone.pt"),
+        ("train_affinity", "affinity.pt", "backbone.pt"),
+        ("refine_masks", "backbone.pt", "affinity.pt"),
     ],
 )
 def test_weights_of_another_network(work: Path, name: str, found: str, expected: str) -> None:
@@ -288,16 +305,57 @@ def test_weights_of_another_network(work: Path, name: str, found: str, expected:
     shutil.copyfile(outputs / found, outputs / expected)
     error = fail(work, name)
     kinds = {"cam.pt": "cam", "segmentation.pt": "deeplab", "backbone.pt": "backbone"}
+    kinds["affinity.pt"] = "affinity"
     assert error.startswith(f"outputs/{expected}: expected {kinds[expected]} weights")
     assert f"found '{kinds[found]}'" in error
 
 
-@pytest.mark.parametrize("name", ["train_cam", "train_segmentation"])
+@pytest.mark.parametrize("name", ["train_cam", "train_affinity", "train_segmentation"])
 def test_backbone_of_other_widths(work: Path, name: str) -> None:
-    change(work / "recipes" / "shapes.yaml", network__widths=[4, 4, 8, 9])
+    other = {f"{network}__widths": [4, 4, 8, 9] for network in ("network", "segmentation_network")}
+    change(work / "recipes" / "shapes.yaml", **other)
     error = fail(work, name)
     assert error.startswith("outputs/backbone.pt: its widths is [4, 4, 8, 8], the recipe's is")
     assert error.endswith("run prepare_backbone again")
+
+
+def test_the_segmentation_network_on_another_backbone_than_the_prepared(work: Path) -> None:
+    """Told before anything runs."""
+    change(work / "recipes" / "shapes.yaml", segmentation_network__widths=[4, 4, 8, 9])
+    error = fail(work, "prepare_data")
+    assert error.startswith("recipes/shapes.yaml: (file): ")
+    assert "train_segmentation.initial_weights is prepare_backbone, but backbone or widths" in error
+
+
+def test_weights_that_have_seen_masks(work: Path) -> None:
+    """Our own segmentation network's, where the recipe does not admit them."""
+    recipe = work / "recipes" / "shapes.yaml"
+    shutil.copyfile(work / "outputs" / "segmentation.pt", work / "other.pt")
+    initial = {"weights": "other.pt", "layout": "own"}
+    change(recipe, train_segmentation__initial_weights=initial)
+    error = fail(work, "train_segmentation")
+    assert error.startswith("other.pt: it holds deeplab weights, so its weights were trained on")
+    change(recipe, prepare_backbone=initial)
+    assert fail(work, "prepare_backbone") == error
+    admitted = initial | {"supervision": "masks"}
+    change(recipe, prepare_backbone=admitted, train_segmentation__initial_weights=admitted)
+    for name, metrics in (("prepare_backbone", "backbone"), ("train_segmentation", "segmentation")):
+        run_well(stage(name), work)
+        assert '"supervision": "masks"' in (work / "metrics" / f"{metrics}.json").read_text()
+
+
+def test_weights_of_another_head(work: Path) -> None:
+    path = work / "outputs" / "segmentation.pt"
+    spec, state = load_weights(path, "deeplab")
+    other = {"kind": "largefov", "channels": 8, "dilation": 12, "norm_momentum": 0.1}
+    head = other | {"dropout": 0.5, "dropout_of": "values"}
+    save_weights(path, "deeplab", spec | {"head": head}, state)
+    for name in ("predict_segmentation", "draw_panels"):
+        error = fail(work, name)
+        assert error.startswith(
+            "outputs/segmentation.pt: weights of another network: missing head."
+        )
+        assert "unexpected head.mix.0.weight" in error
 
 
 def test_weights_with_missing_and_unexpected_keys(work: Path) -> None:
@@ -380,7 +438,8 @@ def test_wrong_parameter_in_the_recipe(work: Path, key: str, value: Any, problem
 
 @pytest.mark.parametrize("name", ["prepare_backbone", "train_cam", "train_segmentation"])
 def test_unknown_backbone(work: Path, name: str) -> None:
-    change(work / "recipes" / "shapes.yaml", network__backbone="resnet1")
+    other = {f"{net}__backbone": "resnet1" for net in ("network", "segmentation_network")}
+    change(work / "recipes" / "shapes.yaml", **other)
     assert "'resnet1'" in fail(work, name)
 
 
@@ -489,6 +548,8 @@ def test_full_disk_half_way_through_a_folder(
 
 
 def test_full_disk_while_linking(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(work / "params.yaml", psa__enabled=False)
+
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

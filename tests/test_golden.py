@@ -16,12 +16,12 @@ from tests.golden_networks import *  # noqa: F403
 from tests.golden_pipeline import *  # noqa: F403
 from tests.golden_ppc import *  # noqa: F403
 from tests.golden_scoring import *  # noqa: F403
+from tests.golden_segmentation import *  # noqa: F403
 
 NOT_HERE = {
     "05d_hsc_er_loss": "record of a departure from the paper",
     "05f_hsc_contrast": "record of a departure from the paper",
     "05g_hsc_full_loss": "record of a departure from the paper",
-    "12_deeplabv2": "the deep-stem backbone is not built",
     "13_mxnet_params": "in tests/nets/test_mxnet_params.py",
 }
 

@@ -52,7 +52,7 @@ def test_the_command_writes_weights_and_metrics(work: Path) -> None:
     result = run(work, *TORCHVISION, "--output", "out/b.pt", "--metrics", "metrics/import.json")
     assert result.exit_code == 0, result.output
     spec, state = load_weights(work / "out" / "b.pt", "backbone")
-    assert spec == {"backbone": "resnet50", "widths": None}
+    assert (spec["backbone"], spec["widths"]) == ("resnet50", None)
     sha256 = digest(work / "resnet.pth")
     (line,) = result.stdout.splitlines()
     words = f"out/b.pt: {len(state)} tensors of resnet.pth, SHA-256 {sha256} ("
@@ -61,6 +61,7 @@ def test_the_command_writes_weights_and_metrics(work: Path) -> None:
         "layout": "torchvision",
         "sha256": sha256,
         "source": "resnet.pth",
+        "supervision": "ImageNet",
         "tensors": len(state),
     }
 
@@ -82,15 +83,26 @@ def test_options_arrive(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(work, "a.pth", "--layout", "seam", "--output", "c.pt").exit_code == 0
     (work / "classes.txt").write_text("cat\ndog\n")
     more = ("--backbone-only", "--classes", "classes.txt", "--sha256", "0" * 64)
+    more += ("--supervision", "masks")
     assert run(work, "a.pth", "--layout", "eps", "--output", "c.pt", *more).exit_code == 0
     assert calls == [
         (
             ("a.pth", "seam", Path("c.pt"), "resnet38"),
-            {"backbone_only": False, "class_names": VOC_CLASSES, "sha256": None},
+            {
+                "backbone_only": False,
+                "class_names": VOC_CLASSES,
+                "sha256": None,
+                "supervision": None,
+            },
         ),
         (
             ("a.pth", "eps", Path("c.pt"), "resnet38"),
-            {"backbone_only": True, "class_names": ("cat", "dog"), "sha256": "0" * 64},
+            {
+                "backbone_only": True,
+                "class_names": ("cat", "dog"),
+                "sha256": "0" * 64,
+                "supervision": "masks",
+            },
         ),
     ]
 
@@ -135,6 +147,8 @@ def ask(work: Path, **keys: str) -> None:
         network__backbone="resnet50",
         network__widths=None,
         prepare_backbone={"weights": "resnet.pth", "layout": "torchvision", **keys},
+        segmentation_network__backbone="resnet50",
+        segmentation_network__widths=None,
     )
 
 
@@ -143,11 +157,12 @@ def test_a_recipe_may_ask_for_an_import(work: Path) -> None:
     result = run_here(stage("prepare_backbone"), work)
     assert result.exit_code == 0, result.output
     spec, state = load_weights(work / "outputs" / "backbone.pt", "backbone")
-    assert spec == {"backbone": "resnet50", "widths": None}
+    assert (spec["backbone"], spec["widths"]) == ("resnet50", None)
     assert json.loads((work / "metrics" / "backbone.json").read_text()) == {
         "layout": "torchvision",
         "sha256": digest(work / "resnet.pth"),
         "source": "resnet.pth",
+        "supervision": "ImageNet",
         "tensors": len(state),
     }
     assert (work / "plots" / "backbone.csv").read_text() == "step,lr,loss\n"

@@ -193,8 +193,17 @@ def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) ->
         ("train_affinity.radius", 1),
         ("train_affinity.widths", [16, 32]),
         ("train_affinity.steps", 0),
-        ("train_segmentation.dropout", 1.0),
-        ("train_segmentation.aspp_rates", []),
+        ("segmentation_network.backbone", 3),
+        ("segmentation_network.head.dropout", 1.0),
+        ("segmentation_network.head.rates", []),
+        ("segmentation_network.head.kind", "fcn"),
+        ("segmentation_network.head.norm_momentum", 0),
+        ("segmentation_network.head.dilation", 12),  # of the other head
+        ("train_segmentation.initial_weights", "coco"),
+        ("train_segmentation.initial_weights", {"weights": "a.pth", "layout": "coco"}),
+        ("train_segmentation.augmentation.hsv", 91),
+        ("predict_segmentation.crf", True),
+        ("predict_segmentation.crf", {"iterations": 10}),
     ],
 )
 def test_wrong_values_in_a_recipe_are_named(house: House, key: str, value: Any) -> None:
@@ -295,6 +304,7 @@ def test_what_is_not_used_may_be_anything(house: House) -> None:
 def test_a_backbone_may_have_widths_of_its_own(house: House) -> None:
     found = house.load()[1].network.backbone_spec
     assert found == {"backbone": "small", "widths": [16, 32, 64, 96], "output_stride": 4}
+    house.edit(house.recipe, "train_segmentation.initial_weights", "none")
     house.edit(house.recipe, "network.widths", None)
     assert house.load()[1].network.backbone_spec["widths"] is None
     house.remove(house.recipe, "network.widths")
@@ -326,6 +336,69 @@ def test_no_clipping_is_said_by_null(house: House) -> None:
     assert house.load()[1].train_cam.seam.clip_norm is None
     house.edit(house.recipe, "train_cam.seam.clip_norm", 0)
     assert "train_cam.seam.clip_norm" in house.message()
+
+
+@pytest.mark.parametrize("key", ["backbone", "widths"])
+def test_both_networks_share_what_one_backbone_prepares(house: House, key: str) -> None:
+    value = {"backbone": "resnet101", "widths": [16, 32, 64, 97]}[key]
+    house.edit(house.recipe, f"segmentation_network.{key}", value)
+    message = house.message()
+    for part in (str(house.recipe), "train_segmentation.initial_weights", "segmentation_network"):
+        assert part in message
+    for other in ("none", {"weights": "IMAGENET1K_V2", "layout": "torchvision"}):
+        house.edit(house.recipe, "train_segmentation.initial_weights", other)
+        assert getattr(house.load()[1].segmentation_network, key) == (
+            tuple(value) if key == "widths" else value
+        )
+
+
+def test_a_pooled_norm_needs_more_than_one_picture(house: House) -> None:
+    house.edit(house.recipe, "segmentation_network.head.pooled_norm", True)
+    house.load()
+    house.edit(house.recipe, "train_segmentation.batch_size", 1)
+    message = house.message()
+    for part in ("segmentation_network.head.pooled_norm", "train_segmentation.batch_size is 1"):
+        assert part in message
+    house.edit(house.recipe, "segmentation_network.head.pooled_norm", False)
+    house.load()
+
+
+def test_the_other_head_has_keys_of_its_own(house: House) -> None:
+    head = {"kind": "largefov", "channels": 512, "dropout": 0.5, "dropout_of": "values"}
+    house.edit(house.recipe, "segmentation_network.head", head)
+    key = f"{house.recipe}: segmentation_network.head.dilation: Field required"
+    assert key in house.message()
+    house.edit(house.recipe, "segmentation_network.head.dilation", 12)
+    loaded = house.load()[1].segmentation_network.head
+    assert (loaded.kind, loaded.dilation, loaded.norm_momentum) == ("largefov", 12, 0.1)
+
+
+def test_a_crf_on_the_predictions(house: House) -> None:
+    assert house.load()[1].predict_segmentation.crf is None
+    kernels = {
+        "iterations": 10, "gaussian_sxy": 1, "gaussian_compat": 3, "bilateral_sxy": 67,
+        "bilateral_srgb": 3, "bilateral_compat": 4,
+    }  # fmt: skip
+    house.edit(house.recipe, "predict_segmentation.crf", kernels)
+    assert house.load()[1].predict_segmentation.crf.model_dump() == kernels
+    house.edit(house.recipe, "predict_segmentation.crf.gaussian_sxy", 0)
+    assert "predict_segmentation.crf.gaussian_sxy" in house.message()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scale": [0.5, 1.5]}, "give one of resize_longest and scale"),
+        ({"resize_longest": None}, "give one of resize_longest and scale"),
+        ({"resize_longest": None, "scale": [1.5, 0.5]}, "scale: the first value must not exceed"),
+    ],
+)
+def test_one_range_of_sizes(house: House, changes: dict[str, Any], words: str) -> None:
+    for key, value in changes.items():
+        house.edit(house.recipe, f"train_segmentation.augmentation.{key}", value)
+    message = house.message()
+    assert f"{house.recipe}: train_segmentation.augmentation: " in message
+    assert words in message
 
 
 def test_resize_range_must_ascend(house: House) -> None:

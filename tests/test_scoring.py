@@ -7,7 +7,7 @@ from PIL import Image
 from hsc.data.voc import VocFolder, layout, write_image, write_index, write_mask
 from hsc.errors import HscError
 from hsc.metrics import ThresholdCurve
-from hsc.scoring import choose_threshold, read_labels, score_curve, score_labels
+from hsc.scoring import choose_threshold, extra_files, read_labels, score_curve, score_labels
 from hsc.seeds import threshold_seeds
 from hsc.store import CamReader, CamWriter
 
@@ -71,6 +71,35 @@ def test_labels_of_another_size_name_both_files(folder):
         score_labels(folder, predictions, "train")
     with pytest.raises(HscError, match=r"labels of b.*SegmentationClass/b\.png"):
         score_labels(folder, lambda _: np.zeros((2, 2), np.uint8), "train")
+
+
+@pytest.mark.parametrize("name", ["c.png", "a.jpg", "notes.txt"])
+def test_a_file_of_no_picture_is_named(folder, name):
+    predictions = folder.root.parent / "predictions"
+    for image_id, mask in MASKS.items():
+        write_mask(predictions / f"{image_id}.png", np.where(mask == 255, 0, mask).astype(np.uint8))
+    (predictions / ".hidden").write_bytes(b"")
+    assert score_labels(folder, predictions, "train")["images"] == 2
+    (predictions / name).write_bytes(b"")
+    assert extra_files(predictions, MASKS) == [name]
+    with pytest.raises(HscError, match=rf"predictions/{name}: of no picture of train \(1 such"):
+        score_labels(folder, predictions, "train")
+
+
+def test_labels_of_all_training_pictures_may_be_scored_on_train(folder):
+    """Pseudo labels are made of all of train_aug, whose scored part is train."""
+    write_index(
+        folder.root,
+        CLASSES,
+        dict.fromkeys(MASKS, ("cat",)),
+        SPLITS | {"train": ["a"], "val": ["b"]},
+    )
+    predictions = folder.root.parent / "predictions"
+    for image_id, mask in MASKS.items():
+        write_mask(predictions / f"{image_id}.png", np.where(mask == 255, 0, mask).astype(np.uint8))
+    assert score_labels(folder, predictions, "train")["images"] == 1
+    with pytest.raises(HscError, match=r"predictions/a\.png: of no picture of val"):
+        score_labels(folder, predictions, "val")
 
 
 @pytest.mark.parametrize("index", [3, 255])

@@ -5,17 +5,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
 from hsc.cams import scale_picture
+from hsc.crf import CrfConfig, refine_probabilities
 from hsc.data.classes import palette
-from hsc.data.voc import VocFolder
+from hsc.data.voc import VocFolder, layout, write_image, write_index
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
 from hsc.nets.backbones import SmallResNet
-from hsc.nets.deeplab import DeepLab
-from hsc.segmentation import predict_labels, predict_logits, write_labels
+from hsc.nets.deeplab import Aspp, DeepLab, LargeFov
+from hsc.nets.weights import save_weights
+from hsc.params_segmentation import PredictParams
+from hsc.segmentation import (
+    crf_config,
+    predict_labels,
+    predict_logits,
+    predict_split,
+    write_labels,
+)
 from tests.tiny_folder import tiny_folder
 
 CPU = Runtime(torch.device("cpu"), bf16=False, workers=0)
@@ -80,7 +90,7 @@ def test_labels_are_the_strongest_channel(folder: VocFolder) -> None:
 
 def test_a_real_network_predicts_in_eval_mode(folder: VocFolder) -> None:
     torch.manual_seed(0)
-    network = DeepLab(SmallResNet((4, 6, 8, 10)), 3, 5, (1, 2), dropout=0.5).train()
+    network = DeepLab(SmallResNet((4, 6, 8, 10)), 3, Aspp(10, 5, (1, 2)), dropout=0.5).train()
     first, again = (
         list(predict_labels(network, folder, ["d"], [0.5, 1.0], True, CPU)) for _ in range(2)
     )
@@ -115,3 +125,124 @@ def test_labels_are_written_as_palette_pictures(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image), labels)
         assert np.array_equal(np.array(image.getpalette()).reshape(-1, 3), palette())
     assert write_labels([], tmp_path / "none") == 0
+
+
+# A CRF on the softmax
+
+
+class Noisy(nn.Module):
+    """A square of class 1 on the background, with every fifth pixel wrong."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        n, _, h, w = image.shape
+        labels = torch.zeros(h, w, dtype=torch.long)
+        labels[h // 4 : 3 * h // 4, w // 4 : 3 * w // 4] = 1
+        labels.view(-1)[::5] = 1 - labels.view(-1)[::5]
+        return F.one_hot(labels, 3).permute(2, 0, 1).float().expand(n, -1, -1, -1)
+
+
+@pytest.fixture
+def square(tmp_path: Path) -> tuple[VocFolder, np.ndarray]:
+    """Two pictures of a white square on black, and its mask."""
+    mask = np.zeros((24, 28), dtype=np.uint8)
+    mask[6:18, 7:21] = 1
+    root = tmp_path / "squares"
+    root.mkdir()
+    write_index(root, ["cat", "dog"], {}, {"val": ["a", "b"]})
+    for image_id in ("a", "b"):
+        write_image(layout(root, image_id).image, np.repeat(mask[..., None] * 255, 3, axis=2))
+    return VocFolder(root), mask
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_crf_follows_the_picture(square: tuple[VocFolder, np.ndarray], processes: int) -> None:
+    folder, mask = square
+    arguments = (folder, ["a", "b"], [1.0], False, CPU)
+    plain = dict(predict_labels(Noisy(), *arguments))
+    assert (plain["a"] != mask).mean() > 0.15
+    crf = CrfConfig(gaussian_sxy=1, bilateral_sxy=20, bilateral_srgb=3, bilateral_compat=4)
+    found = list(predict_labels(Noisy(), *arguments, crf=crf, processes=processes))
+    assert [image_id for image_id, _ in found] == ["a", "b"]
+    for _, labels in found:
+        assert labels.dtype == np.uint8
+        assert np.array_equal(labels, mask)
+
+
+def test_the_crf_is_that_of_the_softmax(square: tuple[VocFolder, np.ndarray]) -> None:
+    """Far from certain logits: on hard labels, or on the logits, it would be another."""
+    folder, _ = square
+    crf = CrfConfig(iterations=2, bilateral_compat=1, gaussian_compat=1)
+    ((_, found),) = predict_labels(Noisy(), folder, ["a"], [1.0], False, CPU, crf=crf)
+    logits = Noisy()(torch.zeros(1, 3, 24, 28))[0].contiguous()
+    probabilities = (logits.exp() / logits.exp().sum(dim=0)).numpy()
+    expected = refine_probabilities(folder.image("a"), probabilities, crf).argmax(axis=0)
+    assert np.array_equal(found, expected)
+
+
+def test_the_crf_takes_maps_in_any_order_of_memory(folder: VocFolder) -> None:
+    """Weights in channels last, as training leaves them, give maps whose channels lie inmost."""
+    torch.manual_seed(0)
+    network = DeepLab(SmallResNet((4, 6, 8, 10)), 3, LargeFov(10, 5, 2), dropout=0.5)
+    crf = CrfConfig(iterations=1)
+    plain, other = (
+        next(predict_labels(network.to(memory_format=layout), folder, ["d"], [1.0], True, CPU,
+                            crf=crf))[1]
+        for layout in (torch.contiguous_format, torch.channels_last)
+    )  # fmt: skip
+    assert np.array_equal(plain, other)
+
+
+def test_the_pictures_wait_for_the_crf(
+    square: tuple[VocFolder, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network goes no further ahead than the pool takes: memory does not grow."""
+    folder, _ = square
+    seen = []
+
+    class Counting(Noisy):
+        def forward(self, image: Tensor) -> Tensor:
+            seen.append(len(image))
+            return super().forward(image)
+
+    ids = ["a", "b"] * 10
+    labels = predict_labels(Counting(), folder, ids, [1.0], False, CPU, crf=CrfConfig(iterations=1))
+    next(labels)
+    assert len(seen) == 1
+    assert len(list(labels)) == 19
+
+
+def test_the_parameters_of_the_crf() -> None:
+    kernels = {
+        "iterations": 10, "gaussian_sxy": 1, "gaussian_compat": 3, "bilateral_sxy": 67,
+        "bilateral_srgb": 3, "bilateral_compat": 4,
+    }  # fmt: skip
+    how = PredictParams.model_validate({"scales": [1.0], "flip": True, "crf": kernels})
+    assert crf_config(how) == CrfConfig(**kernels)
+    assert crf_config(how.model_copy(update={"crf": None})) is None
+
+
+# A whole split, from a weights file
+
+
+def test_a_split_is_predicted_from_a_weights_file(
+    folder: VocFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HSC_DEVICE", "cpu")
+    torch.manual_seed(0)
+    network = DeepLab(SmallResNet((4, 6, 8, 10)), 3, LargeFov(10, 5, 2), dropout=0.5)
+    head = {"kind": "largefov", "channels": 5, "dilation": 2, "norm_momentum": 0.1}
+    spec = {
+        "backbone": "small", "widths": [4, 6, 8, 10], "output_stride": 4,
+        "class_names": list(folder.class_names),
+        "head": head | {"dropout": 0.5, "dropout_of": "channels"},
+    }  # fmt: skip
+    path = tmp_path / "segmentation.pt"
+    save_weights(path, "deeplab", spec, network.state_dict())
+    how = PredictParams(scales=(0.5, 1.0), flip=True, crf=None)
+    found = list(predict_split(path, folder, "val", how))
+    expected = list(predict_labels(network, folder, folder.ids("val"), [0.5, 1.0], True, CPU))
+    assert [image_id for image_id, _ in found] == ["d"]
+    assert np.array_equal(found[0][1], expected[0][1])
+    save_weights(path, "deeplab", spec | {"class_names": ["a", "b", "c"]}, network.state_dict())
+    with pytest.raises(HscError, match=r"segmentation\.pt: trained for the classes a, b, c"):
+        next(predict_split(path, folder, "val", how))

@@ -97,7 +97,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Everything that the trainings read. Dropout is on everywhere; SGD: see TOLERANCE."""
     folder = tmp_path_factory.mktemp("start")
     write_settings(folder)
-    change(folder / RECIPE, train_cam__seam__head_dropout=0.5, train_segmentation__dropout=0.5)
+    change(folder / RECIPE, train_cam__seam__head_dropout=0.5)
+    change(folder / RECIPE, segmentation_network__head__dropout=0.5)
     sgd = {"optimiser": "sgd", "momentum": 0.9}
     change(folder / RECIPE, **{f"train_cam__seam__{key}": value for key, value in sgd.items()})
     for name in ("train_affinity", "train_segmentation"):

@@ -24,18 +24,27 @@ _OFFSET = (np.array(MEAN) / np.array(STD))[:, None, None].astype(np.float32)
 class Augmentation:
     """What `augment` draws from.
 
-    crop_size: side of the square crop, pixels. resize_longest: range of the longest edge, pixels.
+    crop_size: side of the square crop, pixels. resize_longest: range of the longest edge, pixels,
+    or None where `scale` is given: the range of a factor of the picture's own size (DeepLab).
     flip: probability of a horizontal flip. brightness, contrast, saturation: factors are uniform in
-    [1 - x, 1 + x]. hue: shift uniform in [-x, x] turns.
+    [1 - x, 1 + x]. hue: shift uniform in [-x, x] turns. hsv: DeepLab's jitter: hue, saturation and
+    value are shifted by whole numbers uniform in [-x, x], the hue in steps of 2 degrees, the others
+    in grey levels of 255.
     """
 
     crop_size: int
-    resize_longest: tuple[int, int]
+    resize_longest: tuple[int, int] | None
     flip: float = 0.5
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    scale: tuple[float, float] | None = None
+    hsv: int = 0
+
+    def __post_init__(self) -> None:
+        if (self.resize_longest is None) == (self.scale is None):
+            raise ValueError("give one of resize_longest and scale")
 
 
 def longest_edge_size(width: int, height: int, target: int) -> tuple[int, int]:
@@ -110,8 +119,7 @@ def augment(
     outside the picture, and (S, S) uint8, `label_fill` outside.
     """
     height, width = image.shape[:2]
-    target = rng.randint(*how.resize_longest)
-    size = longest_edge_size(width, height, target)
+    size = _draw_size(width, height, how, rng)
     picture = resize_picture(Image.fromarray(image), size)
     flip = rng.random() < how.flip
     picture = _jitter(picture, how, rng)
@@ -129,6 +137,13 @@ def augment(
     return cropped, crop(resized, where, how.crop_size, label_fill)
 
 
+def _draw_size(width: int, height: int, how: Augmentation, rng: random.Random) -> tuple[int, int]:
+    """(width, height) to resize to."""
+    if how.scale is not None:
+        return scaled_size(width, height, rng.uniform(*how.scale))
+    return longest_edge_size(width, height, rng.randint(*how.resize_longest))
+
+
 def _jitter(picture: Image.Image, how: Augmentation, rng: random.Random) -> Image.Image:
     enhancers = (
         (ImageEnhance.Brightness, how.brightness),
@@ -140,8 +155,17 @@ def _jitter(picture: Image.Image, how: Augmentation, rng: random.Random) -> Imag
         if strength:
             picture = enhancer(picture).enhance(factor)
     shift = round(rng.uniform(-how.hue, how.hue) * 255)
-    if not shift:
-        return picture
-    hsv = np.asarray(picture.convert("HSV")).copy()
-    hsv[..., 0] += np.uint8(shift % 256)
-    return Image.fromarray(hsv, "HSV").convert("RGB")
+    if shift:
+        picture = shift_hsv(picture, shift, 0, 0)
+    if how.hsv:
+        hue, saturation, value = (rng.randint(-how.hsv, how.hsv) for _ in range(3))
+        picture = shift_hsv(picture, round(hue * 255 / 180), saturation, value)
+    return picture
+
+
+def shift_hsv(picture: Image.Image, hue: int, saturation: int, value: int) -> Image.Image:
+    """Shift a picture's hue (255 steps are a turn), saturation and value (cut to 0..255)."""
+    hsv = np.asarray(picture.convert("HSV")).astype(np.int16)
+    hsv[..., 0] = (hsv[..., 0] + hue) % 256
+    hsv[..., 1:] = np.clip(hsv[..., 1:] + np.array([saturation, value], np.int16), 0, 255)
+    return Image.fromarray(hsv.astype(np.uint8), "HSV").convert("RGB")

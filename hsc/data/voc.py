@@ -133,7 +133,7 @@ class VocFolder:
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) of the picture, from its header."""
         path = self.image_path(image_id)
-        with _open(path) as image:
+        with open_picture(path) as image:
             return image.height, image.width
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
@@ -358,8 +358,8 @@ def _repeated(names: Iterable[str]) -> list[str]:
     return [name for name in names if name in seen or seen.add(name)]
 
 
-def _open(path: Path) -> Image.Image:
-    """Open a picture, header only. Raises HscError."""
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture, header only. Raises HscError when it is missing or damaged."""
     try:
         return Image.open(path)
     except FileNotFoundError:
@@ -370,7 +370,7 @@ def _open(path: Path) -> Image.Image:
 
 def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
     """Decode a picture, converted to `mode`, or, for None, one of 8-bit indices as it is."""
-    with _open(path) as image:
+    with open_picture(path) as image:
         if mode is None and image.mode not in ("P", "L"):
             raise HscError(
                 f"{path}: a picture of mode {image.mode}, not of class indices; save the mask as "

@@ -4,6 +4,7 @@ Ground-truth masks are never read here. Letters: N batch, C foreground classes, 
 """
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,10 +20,14 @@ from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
 from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
+from hsc.files import digest_file
+from hsc.nets.backbones import Backbone
 from hsc.nets.build import deeplab_network, load_backbone
 from hsc.nets.deeplab import DeepLab
-from hsc.nets.weights import save_weights
-from hsc.params import NetworkParams, TrainSegmentationParams
+from hsc.nets.imported import locate, read_weights
+from hsc.nets.weights import load_state, save_weights
+from hsc.params_base import ImportParams
+from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
 from hsc.scoring import read_labels
 
 
@@ -45,39 +50,35 @@ class SegmentationObjective(nn.Module):
         """Nothing is remembered."""
 
 
+class Trained(NamedTuple):
+    """What a training has to tell."""
+
+    history: History
+    initial_weights: dict[str, Any]
+
+
 def train_segmentation(
     folder: VocFolder,
     masks: Path,
     backbone: Path,
     seed: int,
-    network: NetworkParams,
+    network: SegmentationNetworkParams,
     params: TrainSegmentationParams,
     runtime: Runtime,
     resume: ResumeFile,
     output: Path,
-) -> History:
+) -> Trained:
     """Train DeepLab on the pseudo labels `masks/<id>.png` of `train_aug`; write it to `output`.
 
-    Returns the loss of every step. Raises HscError for bad input or a loss that is not finite.
+    backbone: what `prepare_backbone` wrote, read where the parameters say so. Returns the loss of
+    every step and where the initial weights came from (`load_initial`), which stands in the weights
+    file too. Raises HscError for bad input or a loss that is not finite.
     """
     seed_torch(seed)
-    spec = {
-        **network.backbone_spec,
-        "class_names": list(folder.class_names),
-        "aspp_width": params.aspp_width,
-        "aspp_rates": list(params.aspp_rates),
-        "dropout": params.dropout,
-    }
+    spec = segmentation_spec(folder.class_names, network)
     objective = SegmentationObjective(deeplab_network(spec))
     deeplab = objective.network
-    load_backbone(deeplab.backbone, backbone, spec)
-    groups = parameter_groups(
-        deeplab.named_parameters(),
-        deeplab.role,
-        {"pretrained": 1.0, "new": params.lr_new},
-        params.lr_bias,
-        params.weight_decay,
-    )
+    origin = load_initial(deeplab.backbone, spec, params.initial_weights, backbone)
     samples = SegmentationSamples(
         folder,
         folder.ids("train_aug"),
@@ -88,7 +89,7 @@ def train_segmentation(
     )
     history = train(
         objective,
-        build_optimiser(params.optimiser, groups, params.lr, params.momentum),
+        segmentation_optimiser(deeplab, params),
         step_batches(samples, seed, params.batch_size, params.steps, runtime),
         params.steps,
         lambda step: poly_rate(params.lr, step, params.steps, params.power),
@@ -98,5 +99,56 @@ def train_segmentation(
         title="segmentation",
     )
     if is_first():
-        save_weights(output, "deeplab", spec, deeplab.state_dict())
-    return history
+        save_weights(output, "deeplab", spec | {"initial_weights": origin}, deeplab.state_dict())
+    return Trained(history, origin)
+
+
+def segmentation_spec(
+    class_names: tuple[str, ...], network: SegmentationNetworkParams
+) -> dict[str, Any]:
+    """The network's specification (`hsc.nets.build.deeplab_network`)."""
+    head = network.head.model_dump(mode="json")
+    return {**network.backbone_spec, "class_names": list(class_names), "head": head}
+
+
+def segmentation_optimiser(deeplab: DeepLab, params: TrainSegmentationParams) -> Any:
+    """The optimiser with the groups of pretrained and new parameters."""
+    groups = parameter_groups(
+        deeplab.named_parameters(),
+        deeplab.role,
+        {"pretrained": 1.0, "new": params.lr_new},
+        params.lr_bias,
+        params.weight_decay,
+    )
+    return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
+
+
+def load_initial(
+    backbone: Backbone, spec: dict[str, Any], how: str | ImportParams, prepared: Path
+) -> dict[str, Any]:
+    """Give the backbone its initial weights; return where they came from.
+
+    how: `prepare_backbone` (then they are read from `prepared`), `none` (they stay as they are), or
+    what to import. Returned are `kind` (`warm-up`, `import`, `none`), `supervision` (what they were
+    trained on), `sha256` of the file, and of an import `layout` and `source`. Raises HscError for
+    weights of another backbone, and for such as were trained on segmentation masks, unless the
+    parameters admit them (`hsc.nets.supervision`).
+    """
+    if how == "none":
+        return {"kind": "none", "supervision": "none"}
+    if how == "prepare_backbone":
+        return {"sha256": digest_file(prepared), **load_backbone(backbone, prepared, spec)}
+    imported, origin = read_weights(
+        how.weights, how.layout, spec["backbone"], how.sha256, how.supervision
+    )
+    load_state(backbone, imported.state, Path(how.weights))
+    return origin
+
+
+def initial_file(how: str | ImportParams, backbone: str, prepared: Path) -> list[Path]:
+    """The file that `load_initial` will read, if any: a training's input. Raises HscError."""
+    if how == "none":
+        return []
+    if how == "prepare_backbone":
+        return [prepared]
+    return [locate(how.weights, how.layout, backbone, how.supervision).path]

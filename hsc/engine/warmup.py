@@ -103,7 +103,8 @@ def warm_up(
         title="warm-up",
     )
     widths = None if network.widths is None else list(network.widths)
-    spec = {"backbone": network.backbone, "widths": widths}
+    origin = {"kind": "warm-up", "supervision": "tags"}
+    spec = {"backbone": network.backbone, "widths": widths, "origin": origin}
     if is_first():
         save_weights(output, "backbone", spec, classifier.backbone.state_dict())
     return tag_accuracy(classifier, folder, runtime), history

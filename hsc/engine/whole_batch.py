@@ -24,6 +24,8 @@ def use_whole_batch(module: nn.Module) -> None:
             setattr(module, name, _WholeBatchNorm2d(child))
         elif isinstance(child, nn.Dropout2d):
             setattr(module, name, _WholeBatchDropout2d(child.p))
+        elif isinstance(child, nn.Dropout):
+            setattr(module, name, _WholeBatchDropout(child.p))
         else:
             use_whole_batch(child)
 
@@ -72,4 +74,23 @@ class _WholeBatchDropout2d(nn.Dropout2d):
             return super().forward(maps)
         count, channels = maps.shape[:2]
         kept = maps.new_empty(processes() * count, channels, 1, 1).bernoulli_(1 - self.p)
+        return maps * own_share(kept.div_(1 - self.p))
+
+
+class _WholeBatchDropout(nn.Dropout):
+    """The same for dropout of single values; torch draws them in the order of the memory."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(n, C, H, W) to the same."""
+        if not self.training or self.p == 0:
+            return super().forward(maps)
+        layout = torch.contiguous_format
+        if not maps.is_contiguous() and maps.is_contiguous(memory_format=torch.channels_last):
+            layout = torch.channels_last
+        kept = torch.empty(
+            (processes() * len(maps), *maps.shape[1:]),
+            dtype=maps.dtype,
+            device=maps.device,
+            memory_format=layout,
+        ).bernoulli_(1 - self.p)
         return maps * own_share(kept.div_(1 - self.p))

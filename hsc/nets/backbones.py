@@ -148,6 +148,12 @@ def _resnet101(widths: Sequence[int] | None, output_stride: int, frozen_norm: bo
     return TorchvisionResNet(101, output_stride, frozen_norm)
 
 
+def _resnet101s(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
+    from hsc.nets.deep_stem_resnet import DeepStemResNet
+
+    return DeepStemResNet(output_stride, frozen_norm)
+
+
 class _Entry(NamedTuple):
     """What a recipe may ask of a backbone."""
 
@@ -161,11 +167,12 @@ _BACKBONES = {
     "resnet38": _Entry(_resnet38, (8,)),
     "resnet50": _Entry(_resnet50, (8, 16)),
     "resnet101": _Entry(_resnet101, (8, 16)),
+    "resnet101s": _Entry(_resnet101s, (8, 16)),
 }
 
 
 def backbone_names() -> tuple[str, ...]:
-    """The names that a recipe may give as `network.backbone`."""
+    """The names that a recipe may give as `backbone`."""
     return tuple(sorted(_BACKBONES))
 
 
@@ -179,7 +186,7 @@ def build_backbone(
     """
     if name not in _BACKBONES:
         known = ", ".join(backbone_names())
-        raise HscError(f"network.backbone: {name!r} is unknown; there are: {known}")
+        raise HscError(f"backbone: {name!r} is unknown; there are: {known}")
     entry = _BACKBONES[name]
     if output_stride not in entry.strides:
         strides = " or ".join(str(stride) for stride in entry.strides)
@@ -188,10 +195,10 @@ def build_backbone(
             "change it in the recipe"
         )
     if entry.takes_widths and widths is None:
-        raise HscError(f"network.widths: the backbone {name} needs them; give them in the recipe")
+        raise HscError(f"widths: the backbone {name} needs them; give them in the recipe")
     if not entry.takes_widths and widths is not None:
         raise HscError(
-            f"network.widths: the backbone {name} has widths of its own, got {list(widths)}; "
+            f"widths: the backbone {name} has widths of its own, got {list(widths)}; "
             "remove the key from the recipe or set it to null"
         )
     return entry.build(widths, output_stride, frozen_norm)

@@ -12,7 +12,7 @@ from torch import nn
 from hsc.errors import HscError
 from hsc.nets.backbones import Backbone, build_backbone
 from hsc.nets.cam import CamNetwork, ContextProjector, Projector
-from hsc.nets.deeplab import DeepLab
+from hsc.nets.deeplab import Aspp, DeepLab, LargeFov
 from hsc.nets.pcm import PixelCorrelation
 from hsc.nets.weights import load_state, load_weights
 
@@ -44,14 +44,20 @@ def cam_network(spec: Spec) -> CamNetwork:
 
 
 def deeplab_network(spec: Spec) -> DeepLab:
-    """Build a DeepLab. Keys: as the backbone's, `class_names`, `aspp_width`, `aspp_rates`,
-    `dropout`."""
+    """Build a DeepLab.
+
+    Keys: as the backbone's, `class_names`, and `head` with `kind`, `channels`, `norm_momentum`,
+    `dropout`, `dropout_of`; of an `aspp` besides `rates` and `pooled_norm`, of a `largefov`
+    `dilation`. Raises HscError for values that no network has.
+    """
+    backbone = _backbone(spec, frozen_norm=False)
+    how = spec["head"]
     return DeepLab(
-        _backbone(spec, frozen_norm=False),
+        backbone,
         len(spec["class_names"]),
-        spec["aspp_width"],
-        spec["aspp_rates"],
-        spec["dropout"],
+        _segmentation_head(backbone.channels, how),
+        how["dropout"],
+        how["dropout_of"],
     )
 
 
@@ -66,15 +72,23 @@ def load_cam_network(path: Path) -> tuple[CamNetwork, Spec]:
 def load_deeplab(path: Path) -> tuple[DeepLab, Spec]:
     """Read a trained DeepLab in eval mode. Raises HscError as `load_weights`, `load_state`."""
     spec, state = load_weights(path, "deeplab")
-    network = deeplab_network(spec)
+    try:
+        network = deeplab_network(spec)
+    except KeyError as error:
+        raise HscError(
+            f"{path}: its specification has no {error}, as another version wrote it; run "
+            "train_segmentation again"
+        ) from None
     load_state(network, state, path)
     return network.eval(), spec
 
 
-def load_backbone(backbone: Backbone, path: Path, spec: Spec) -> None:
-    """Give a backbone the weights that `prepare_backbone` wrote.
+def load_backbone(backbone: Backbone, path: Path, spec: Spec) -> Spec:
+    """Give a backbone the weights that `prepare_backbone` wrote; return where these came from.
 
-    Raises HscError when the file holds another backbone than `spec` describes.
+    That is what the file says under `origin`: `kind` (`warm-up` or `import`), `supervision`, and of
+    an import `layout`, `source` and `sha256`. Raises HscError when the file holds another backbone
+    than `spec` describes.
     """
     found, state = load_weights(path, "backbone")
     for key in ("backbone", "widths"):
@@ -84,6 +98,7 @@ def load_backbone(backbone: Backbone, path: Path, spec: Spec) -> None:
                 "run prepare_backbone again"
             )
     load_state(backbone, state, path)
+    return found.get("origin", {"kind": "not recorded", "supervision": "not recorded"})
 
 
 def check_classes(path: Path, spec: Spec, class_names: tuple[str, ...]) -> None:
@@ -99,6 +114,16 @@ def _backbone(spec: Spec, frozen_norm: bool) -> Backbone:
     return build_backbone(
         spec["backbone"], spec["widths"], spec["output_stride"], frozen_norm=frozen_norm
     )
+
+
+def _segmentation_head(in_channels: int, how: Spec) -> Aspp | LargeFov:
+    if how["kind"] == "aspp":
+        return Aspp(
+            in_channels, how["channels"], how["rates"], how["pooled_norm"], how["norm_momentum"]
+        )
+    if how["kind"] == "largefov":
+        return LargeFov(in_channels, how["channels"], how["dilation"], how["norm_momentum"])
+    raise HscError(f"head.kind: {how['kind']!r} is unknown; there are: aspp, largefov")
 
 
 def _class_projector(kind: str, in_channels: int, channels: int) -> nn.Module:

@@ -1,10 +1,12 @@
-"""DeepLab with an atrous spatial pyramid (ASPP), as published with PPC and HSC.
+"""DeepLab: a backbone, one of two heads, and a classifier of map cells.
 
-Parallel 3x3 atrous branches and a pooled branch, concatenated, 1x1, dropout, 1x1 classifier.
-Letters: N batch, C foreground classes, H W pixels, h w map cells.
+`Aspp` is the head published with PPC and HSC, `LargeFov` that of DeepLab v1 as SEAM trained it.
+
+Letters: N batch, C foreground classes, D backbone channels, H W pixels, h w map cells.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,54 +15,99 @@ from torch import Tensor, nn
 from hsc.nets.backbones import Backbone
 
 
-def _conv_norm(in_channels: int, channels: int, kernel: int, dilation: int = 1) -> nn.Sequential:
+def _conv_norm(
+    in_channels: int, channels: int, kernel: int, dilation: int, momentum: float
+) -> nn.Sequential:
     padding = dilation if kernel == 3 else 0
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, kernel, padding=padding, dilation=dilation, bias=False),
-        nn.BatchNorm2d(channels),
+        nn.BatchNorm2d(channels, momentum=momentum),
         nn.ReLU(),
     )
 
 
 class Aspp(nn.Module):
-    """Four atrous 3x3 branches and image pooling, concatenated and mixed to `width` channels."""
+    """Atrous spatial pyramid pooling (DeepLab; here as published with PPC and HSC).
 
-    def __init__(self, in_channels: int, width: int, rates: Sequence[int]) -> None:
+    Parallel 3x3 branches, one for each rate, and image pooling, concatenated and mixed to
+    `channels`. With `pooled_norm` the pooled branch has a batch norm in place of a bias, as
+    published; it has one value a picture and channel, so a batch of one cannot train.
+    `norm_momentum`: how much of its running statistics a norm takes from a batch.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        rates: Sequence[int],
+        pooled_norm: bool = True,
+        norm_momentum: float = 0.1,
+    ) -> None:
         super().__init__()
+        self.channels = channels
         self.branches = nn.ModuleList(
-            _conv_norm(in_channels, width, 3, dilation=rate) for rate in rates
+            _conv_norm(in_channels, channels, 3, rate, norm_momentum) for rate in rates
         )
-        # One value a channel and image: batch norm would fail on a batch of one.
-        self.pooled = nn.Sequential(nn.Conv2d(in_channels, width, 1), nn.ReLU())
-        self.mix = _conv_norm(width * (len(rates) + 1), width, 1)
+        if pooled_norm:
+            self.pooled = _conv_norm(in_channels, channels, 1, 1, norm_momentum)
+        else:
+            self.pooled = nn.Sequential(nn.Conv2d(in_channels, channels, 1), nn.ReLU())
+        self.mix = _conv_norm(channels * (len(rates) + 1), channels, 1, 1, norm_momentum)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, D, h, w) to (N, width, h, w)."""
+        """(N, D, h, w) to (N, channels, h, w)."""
         pooled = self.pooled(features.mean(dim=(2, 3), keepdim=True))
         maps = [branch(features) for branch in self.branches]
         return self.mix(torch.cat([*maps, pooled.expand_as(maps[0])], dim=1))
 
 
+class LargeFov(nn.Module):
+    """The large field of view of DeepLab v1 (Chen et al., ICLR 2015): its fc6 and fc7.
+
+    A dilated 3x3 layer and a 1x1 layer. The paper has 1024 channels and no norm behind VGG-16; on
+    ResNet-38, which SEAM's and PPC's tables were made with, the published head has 512 channels,
+    batch norms in place of biases and dropout behind the second layer only. That is built here.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, dilation: int = 12, norm_momentum: float = 0.1
+    ) -> None:
+        super().__init__()
+        self.channels = channels
+        self.layers = nn.Sequential(
+            _conv_norm(in_channels, channels, 3, dilation, norm_momentum),
+            _conv_norm(channels, channels, 1, 1, norm_momentum),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D, h, w) to (N, channels, h, w)."""
+        return self.layers(features)
+
+
 class DeepLab(nn.Module):
-    """Backbone, ASPP, dropout, classifier; logits at the picture's size."""
+    """Backbone, head, dropout, classifier; logits at the picture's size.
+
+    `head.channels`: what the head gives. `dropout`: the share dropped in training, whole
+    `channels` of a picture or single `values`, as published.
+    """
 
     def __init__(
         self,
         backbone: Backbone,
         num_classes: int,
-        aspp_width: int,
-        aspp_rates: Sequence[int],
+        head: Aspp | LargeFov,
         dropout: float,
+        dropout_of: Literal["channels", "values"] = "channels",
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.aspp = Aspp(backbone.channels, aspp_width, aspp_rates)
-        self.dropout = nn.Dropout2d(dropout)
-        self.classifier = nn.Conv2d(aspp_width, num_classes + 1, 1)
+        self.head = head
+        self.dropout = {"channels": nn.Dropout2d, "values": nn.Dropout}[dropout_of](dropout)
+        self.classifier = nn.Conv2d(head.channels, num_classes + 1, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Normalised RGB (N, 3, H, W) to logits (N, C+1, H, W), background first."""
-        logits = self.classifier(self.dropout(self.aspp(self.backbone(image).final)))
+        logits = self.classifier(self.dropout(self.head(self.backbone(image).final)))
         return F.interpolate(logits, image.shape[2:], mode="bilinear", align_corners=True)
 
     def role(self, name: str) -> str:

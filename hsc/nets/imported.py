@@ -5,12 +5,16 @@
 | `mxnet` | ResNet-38's ImageNet weights as MXNet wrote them | backbone |
 | `resnet38d` | the same as a state_dict | backbone |
 | `torchvision` | ImageNet weights of ResNet-50 or ResNet-101, a file or a name | backbone |
+| `resnet101s` | ImageNet weights of ResNet-101 with a deep stem | backbone |
+| `deeplabv2` | the DeepLab published with HSC, on that | deeplab |
+| `own` | a weights file of this package | what it is |
 | `psa` | PSA's AffinityNet | affinity |
 | the other names in `hsc.nets.published` | a whole CAM network | cam |
 
 Only these keys are left out, and no others: ImageNet's classifiers, `linear1000_weight` and
-`linear1000_bias` (MXNet), `fc.weight` and `fc.bias` (torchvision). Only `num_batches_tracked` may
-be missing, which older programs did not save and nothing here computes with; it becomes 0. Any
+`linear1000_bias` (MXNet), `fc.weight` and `fc.bias` (torchvision), and the head of a segmentation
+network whose backbone is wanted all the same (`hsc.nets.supervision`). Only `num_batches_tracked`
+may be missing, which older programs did not save and nothing here computes with; it becomes 0. Any
 other key that is missing, unexpected or of another shape is an error, which lists them all.
 """
 
@@ -25,15 +29,31 @@ from torch import Tensor
 
 from hsc.data.classes import VOC_CLASSES
 from hsc.errors import HscError
-from hsc.nets import mxnet_params, published
-from hsc.nets.backbones import build_backbone
-from hsc.nets.weights import check_state, load_foreign, save_weights
+from hsc.nets import mxnet_params, published, published_deeplab
+from hsc.nets.backbones import backbone_names, build_backbone
+from hsc.nets.supervision import (
+    MASKS,
+    OF_KIND,
+    OF_LAYOUT,
+    refuse_masks,
+    segmentation_parts,
+    without_head,
+)
+from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
 
-LAYOUTS = ("mxnet", "torchvision", *published.LAYOUTS)
+LAYOUTS = ("mxnet", "torchvision", "resnet101s", "deeplabv2", "own", *published.LAYOUTS)
 """The names that a recipe or the command line may give."""
 
 TORCHVISION = ("resnet50", "resnet101")
-"""The backbones of the layout `torchvision`; all other layouts hold `resnet38`."""
+"""The backbones of the layout `torchvision`."""
+
+_HELD = {
+    "torchvision": TORCHVISION,
+    "resnet101s": ("resnet101s",),
+    "deeplabv2": ("resnet101s",),
+    "own": backbone_names(),
+}
+"""The backbones of each layout; of all others `resnet38`."""
 
 _COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict", "model")
@@ -47,11 +67,12 @@ class Source(NamedTuple):
 
 
 class Imported(NamedTuple):
-    """What a weights file is made of (`hsc.nets.weights`)."""
+    """What a weights file is made of (`hsc.nets.weights`), and what it was trained on."""
 
     kind: str
     spec: dict[str, Any]
     state: dict[str, Tensor]
+    supervision: str
 
 
 def import_weights(
@@ -63,38 +84,67 @@ def import_weights(
     backbone_only: bool = False,
     class_names: tuple[str, ...] = VOC_CLASSES,
     sha256: str | None = None,
+    supervision: str | None = None,
 ) -> dict[str, Any]:
     """Translate `source` into the weights file `output`; return what the metrics say about it.
 
+    backbone_only: keep only the backbone of a whole network. class_names: the foreground classes
+    of a CAM network or a DeepLab, in the order of its outputs. The others as of `read_weights`,
+    and so are the errors.
+
+    Returns the origin (`read_weights`) without its kind, and `tensors`, the number written.
+    """
+    imported, origin = read_weights(
+        source, layout, backbone, sha256, supervision, backbone_only, class_names
+    )
+    spec = imported.spec
+    if imported.kind == "backbone":
+        spec = spec | {"origin": origin}
+    save_weights(output, imported.kind, spec, imported.state)
+    said = {key: value for key, value in origin.items() if key != "kind"}
+    return said | {"tensors": len(imported.state)}
+
+
+def read_weights(
+    source: str,
+    layout: str,
+    backbone: str,
+    sha256: str | None = None,
+    supervision: str | None = None,
+    backbone_only: bool = True,
+    class_names: tuple[str, ...] = VOC_CLASSES,
+) -> tuple[Imported, dict[str, Any]]:
+    """Translate `source`; return the weights and their origin.
+
     source: a path, or for the layout `torchvision` the name of its weights (`IMAGENET1K_V2`),
     which are downloaded once into torch's own cache. backbone: the name that the recipe gives it.
-    backbone_only: keep only the backbone of a whole network. class_names: the foreground classes
-    of a CAM network, in the order of its outputs. sha256: what the file must have, unless None.
+    sha256: what the file must have, unless None. supervision: "masks" admits a backbone that was
+    trained on segmentation masks.
 
-    Returns `sha256` (hex, of the file), `layout`, `source` (the file's or the weights' name) and
-    `tensors`, the number written. Raises HscError for a file that is missing, damaged, changed or
-    of another layout, an unknown layout, a backbone that the layout does not hold, values that are
-    not finite, and a download that fails.
+    The origin has `kind` ("import"), `layout`, `source` (the file's or the weights' name), `sha256`
+    (hex, of the file) and `supervision`. Raises HscError for a file that is missing, damaged,
+    changed or of another layout, an unknown layout, a backbone that the layout does not hold or
+    that was trained on masks, values that are not finite, and a download that fails.
     """
-    found = locate(source, layout, backbone)
+    found = locate(source, layout, backbone, supervision)
     digest = check_digest(found.path, sha256)
-    imported = translate(found.path, layout, backbone, class_names)
-    if backbone_only:
-        imported = backbone_of(imported)
-    save_weights(output, imported.kind, imported.spec, imported.state)
-    return {
-        "sha256": digest,
+    imported = translate(found.path, layout, backbone, class_names, supervision)
+    if backbone_only or imported.kind == "backbone":
+        imported = backbone_of(imported, found.path, supervision)
+    return imported, {
+        "kind": "import",
         "layout": layout,
         "source": found.title,
-        "tensors": len(imported.state),
+        "sha256": digest,
+        "supervision": supervision or imported.supervision,
     }
 
 
-def locate(source: str, layout: str, backbone: str) -> Source:
-    """Find the file; download named weights of torchvision. Raises HscError as `import_weights`."""
+def locate(source: str, layout: str, backbone: str, supervision: str | None = None) -> Source:
+    """Find the file; download named weights of torchvision. Raises HscError as `read_weights`."""
     if layout not in LAYOUTS:
         raise HscError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
-    held = TORCHVISION if layout == "torchvision" else ("resnet38",)
+    held = _HELD.get(layout, ("resnet38",))
     if backbone not in held:
         raise HscError(
             f"layout: {layout} holds {' or '.join(held)}, but the backbone is {backbone}; "
@@ -103,8 +153,13 @@ def locate(source: str, layout: str, backbone: str) -> Source:
     if layout == "torchvision":
         urls = named_weights(backbone)
         if source in urls:
-            return Source(_download(*urls[source]), f"torchvision {backbone} {urls[source][0]}")
+            return _downloaded(backbone, urls[source])
         if not Path(source).exists():
+            network = f"deeplabv3_{backbone}"
+            segmentation = named_weights(network)
+            if source in segmentation:
+                refuse_masks(source, f"it names weights of torchvision's {network}", supervision)
+                return _downloaded(network, segmentation[source])
             raise HscError(
                 f"{source}: no such file, and torchvision has no such weights of {backbone}; "
                 f"there are: {', '.join(urls)}"
@@ -112,14 +167,20 @@ def locate(source: str, layout: str, backbone: str) -> Source:
     return Source(Path(source), Path(source).name)
 
 
-def named_weights(backbone: str) -> dict[str, tuple[str, str]]:
-    """Name: proper name and URL of torchvision's weights; `DEFAULT` stands for one of the others.
+def _downloaded(network: str, weights: tuple[str, str]) -> Source:
+    return Source(_download(*weights), f"torchvision {network} {weights[0]}")
+
+
+def named_weights(network: str) -> dict[str, tuple[str, str]]:
+    """Name: proper name and URL of torchvision's weights of a network of its.
+
+    `DEFAULT` stands for one of the others.
 
     torchvision is asked here and not at the top, because it takes a second to load.
     """
     from torchvision.models import get_model_weights
 
-    members = get_model_weights(backbone).__members__
+    members = get_model_weights(network).__members__
     return {name: (member.name, member.url) for name, member in members.items()}
 
 
@@ -141,25 +202,60 @@ def check_digest(path: Path, expected: str | None) -> str:
 
 
 def translate(
-    path: Path, layout: str, backbone: str, class_names: tuple[str, ...] = VOC_CLASSES
+    path: Path,
+    layout: str,
+    backbone: str,
+    class_names: tuple[str, ...] = VOC_CLASSES,
+    supervision: str | None = None,
 ) -> Imported:
     """Read a file and translate its keys (module docstring). Raises HscError."""
+    if layout == "own":
+        return _own(path, backbone)
     spec: dict[str, Any] = {"backbone": backbone, "widths": None}
-    if layout == "torchvision":
-        return Imported("backbone", spec, torchvision_state(read_state(path), backbone, path))
+    trained_on = OF_LAYOUT[layout]
     if layout == "mxnet":
         state = mxnet_state(path)
-        return Imported("backbone", spec, published.convert("resnet38d", state, path))
-    state = published.convert(layout, read_state(path), path, len(class_names))
+        return Imported("backbone", spec, published.convert("resnet38d", state, path), trained_on)
+    state = read_state(path)
+    if layout == "deeplabv2":
+        converted = published_deeplab.convert(state, path, len(class_names))
+        return Imported(
+            "deeplab", published_deeplab.deeplab_spec(class_names), converted, trained_on
+        )
+    if parts := segmentation_parts(state):
+        refuse_masks(path, f"it has a segmentation head ({', '.join(parts)})", supervision)
+        state, trained_on = without_head(state), MASKS
+    if layout in ("torchvision", "resnet101s"):
+        return Imported("backbone", spec, torchvision_state(state, backbone, path), trained_on)
+    state = published.convert(layout, state, path, len(class_names))
     if layout == "resnet38d":
-        return Imported("backbone", spec, state)
+        return Imported("backbone", spec, state, trained_on)
     if layout == "psa":
-        return Imported("affinity", published.affinity_spec(), state)
-    return Imported("cam", published.cam_spec(layout, class_names), state)
+        return Imported("affinity", published.affinity_spec(), state, trained_on)
+    return Imported("cam", published.cam_spec(layout, class_names), state, trained_on)
 
 
-def backbone_of(imported: Imported) -> Imported:
-    """The backbone alone; a backbone comes back as it is."""
+def _own(path: Path, backbone: str) -> Imported:
+    """A weights file of this package, on the backbone that is asked for."""
+    kind, spec, state = load_any(path, ("backbone", *OF_KIND))
+    if spec["backbone"] != backbone:
+        raise HscError(
+            f"{path}: its backbone is {spec['backbone']}, not {backbone}; change one of them"
+        )
+    trained_on = spec.get("origin", {}).get("supervision", "not recorded")
+    return Imported(kind, spec, state, OF_KIND.get(kind, trained_on))
+
+
+def backbone_of(imported: Imported, path: Path, supervision: str | None = None) -> Imported:
+    """The backbone alone; a backbone comes back as it is.
+
+    path: the file, for errors. Raises HscError for one that was trained on segmentation masks,
+    unless `supervision` is "masks".
+    """
+    if imported.supervision == MASKS:
+        whole = "the backbone of a segmentation network"
+        holds = whole if imported.kind == "backbone" else f"{imported.kind} weights"
+        refuse_masks(path, f"it holds {holds}", supervision)
     if imported.kind == "backbone":
         return imported
     prefix = "backbone."
@@ -169,7 +265,7 @@ def backbone_of(imported: Imported) -> Imported:
         if key.startswith(prefix)
     }
     spec = {key: imported.spec[key] for key in ("backbone", "widths")}
-    return Imported("backbone", spec, state)
+    return Imported("backbone", spec, state, imported.supervision)
 
 
 def mxnet_state(path: Path) -> dict[str, Tensor]:

@@ -1,9 +1,9 @@
-"""The layouts of published checkpoints, and how they translate to this package's keys and back.
+"""The layouts of published CAM checkpoints, and how they translate to this package's keys and back.
 
-All of them stand on ResNet-38, whose part names are kept. EPS and HSC have the background in the
-last output channel, this package in the first: the rows of the head are moved here and nowhere
-else. The PCM's weights do not depend on the order of the classes (its inputs are the image and
-features), so they stay as they are.
+All of them stand on ResNet-38, whose part names are kept (the DeepLab is in `published_deeplab`).
+EPS and HSC have the background in the last output channel, this package in the first: the rows of
+the head are moved here and nowhere else. The PCM's weights do not depend on the order of the
+classes (its inputs are the image and features), so they stay as they are.
 
 Letters: C foreground classes.
 """
@@ -159,7 +159,7 @@ def convert(
     """
     found = _layout(layout)
     shapes = expected_shapes(layout, num_classes)
-    if problems := _differences(state, shapes):
+    if problems := differences(state, shapes):
         raise HscError(f"{path}: not in the layout {layout}: " + "; ".join(problems))
     converted = {
         _our_key(found, key): state.get(key, torch.tensor(0))  # see _MAY_BE_MISSING
@@ -184,7 +184,7 @@ def to_published(layout: str, state: dict[str, Tensor], num_classes: int = 20) -
     ours = {_our_key(found, key): shape for key, shape in shapes.items()}
     if found.background is not None:
         ours[_HEAD] = (num_classes + 1, *ours[_HEAD][1:])
-    if problems := _differences(state, ours):
+    if problems := differences(state, ours):
         raise ValueError(f"state does not fit the layout {layout}: " + "; ".join(problems))
     state = dict(state)
     if found.background == "last":
@@ -211,8 +211,11 @@ def _our_key(layout: Layout, key: str) -> str:
     return layout.prefix + key
 
 
-def _differences(state: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> list[str]:
-    """In words: what is missing, what is too much, what has another shape."""
+def differences(state: dict[str, Tensor], shapes: dict[str, tuple[int, ...]]) -> list[str]:
+    """In words: what is missing, what is too much, what has another shape.
+
+    Counts of steps may be missing: nothing is computed from them here.
+    """
     missing = sorted(shapes.keys() - state.keys())
     problems = [f"missing {key}" for key in missing if not key.endswith(_MAY_BE_MISSING)]
     problems += [f"unexpected {key}" for key in sorted(state.keys() - shapes.keys())]

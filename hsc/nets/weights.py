@@ -10,7 +10,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +104,24 @@ def load_weights(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, torch
 
     Raises HscError for a file of another kind or format.
     """
+    _, spec, state = load_any(path, (kind,))
+    return spec, state
+
+
+def load_any(
+    path: Path, kinds: Sequence[str]
+) -> tuple[str, dict[str, Any], dict[str, torch.Tensor]]:
+    """Return `(kind, spec, state)` of a weights file of one of these kinds.
+
+    Raises HscError for a file of another kind or format.
+    """
     value = load_whole(path)
-    if value.get("format") != _FORMAT or value.get("kind") != kind:
+    if value.get("format") != _FORMAT or value.get("kind") not in kinds:
         raise HscError(
-            f"{path}: expected {kind} weights in format {_FORMAT}, found "
+            f"{path}: expected {' or '.join(kinds)} weights in format {_FORMAT}, found "
             f"{value.get('kind')!r} in format {value.get('format')!r}; run the stage that writes it"
         )
-    return value["spec"], value["state"]
+    return value["kind"], value["spec"], value["state"]
 
 
 def check_state(

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hsc.data.transforms import (
     MEAN,
@@ -15,6 +16,7 @@ from hsc.data.transforms import (
     longest_edge_size,
     normalise,
     scaled_size,
+    shift_hsv,
 )
 
 
@@ -190,6 +192,67 @@ def test_hue_alone_moves_colour_but_not_grey() -> None:
     grey = np.full((8, 8, 3), 77, dtype=np.uint8)
     for seed in range(5):
         assert np.array_equal(augment(grey, None, how, random.Random(seed), 0)[0], normalise(grey))
+
+
+def test_a_scale_is_a_factor_of_the_picture_s_own_size() -> None:
+    """Both sides by the same factor, uniform in the range, whatever the size of the crop."""
+    image = np.zeros((60, 100, 3), dtype=np.uint8)
+    label = np.zeros((60, 100), dtype=np.uint8)
+    how = Augmentation(160, None, flip=0.0, scale=(0.5, 1.5))
+    factors = []
+    for seed in range(60):
+        _, cropped = augment(image, label, how, random.Random(seed), label_fill=255)
+        inside = cropped == 0
+        height, width = inside.any(axis=1).sum(), inside.any(axis=0).sum()
+        assert inside.sum() == height * width
+        assert abs(height / 60 - width / 100) < 0.02
+        factors.append(width / 100)
+    assert 0.5 <= min(factors) < 0.56
+    assert 1.44 < max(factors) <= 1.5
+    assert 0.9 < np.mean(factors) < 1.1
+
+
+def test_label_follows_a_scaled_picture(label: np.ndarray) -> None:
+    how = Augmentation(48, None, 0.5, scale=(0.5, 1.5), hsv=5)
+    for seed in range(20):
+        image, cropped = augment(picture_of(label), label, how, random.Random(seed), label_fill=255)
+        inside = cropped != 255
+        agreement = np.mean((red(image)[inside] > 0.6) == (cropped[inside] == 1))
+        assert agreement > 0.94
+
+
+@pytest.mark.parametrize("sizes", [(None, None), ((40, 60), (0.5, 1.5))])
+def test_one_way_to_draw_the_size(sizes: tuple) -> None:
+    with pytest.raises(ValueError, match="give one of resize_longest and scale"):
+        Augmentation(8, sizes[0], scale=sizes[1])
+
+
+def test_hsv_shifts() -> None:
+    colours = np.array([[[200, 100, 100], [30, 30, 30], [250, 0, 5]]], dtype=np.uint8)
+    before = np.asarray(Image.fromarray(colours).convert("HSV")).astype(int)
+    moved = shift_hsv(Image.fromarray(colours), 20, -30, 40)
+    after = np.asarray(moved.convert("HSV")).astype(int)
+    turned = (after[0, :, 0] - before[0, :, 0]) % 256
+    assert abs(turned[0] - 20) <= 1, "a hue comes back up to rounding"
+    assert np.abs(after[..., 2] - (before[..., 2] + 40).clip(0, 255)).max() <= 1
+    assert after[0, 0, 1] == pytest.approx(before[0, 0, 1] - 30, abs=2)
+    assert after[0, 1, 1] == 0, "grey has no saturation to lose"
+
+
+def test_hsv_jitter_stays_in_its_range() -> None:
+    grey = np.full((8, 8, 3), 100, dtype=np.uint8)
+    how = Augmentation(8, (8, 8), 0.0, hsv=10)
+    found = [
+        round(float(red(augment(grey, None, how, random.Random(seed), 0)[0]).max() * 255))
+        for seed in range(80)
+    ]
+    assert set(found) <= set(range(90, 111))
+    assert min(found) < 94
+    assert max(found) > 106
+    colours = np.zeros((8, 8, 3), dtype=np.uint8)
+    colours[..., 0] = 200
+    images = [augment(colours, None, how, random.Random(seed), 0)[0] for seed in range(8)]
+    assert len({image.tobytes() for image in images}) > 6
 
 
 def test_a_sliver_of_a_picture_can_be_trained_on() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hsc.engine import runtime
-from hsc.engine.runtime import Runtime, detect_runtime, seed_torch
+from hsc.engine.runtime import Runtime, detect_runtime, one_thread, seed_torch
 from hsc.errors import HscError
 
 
@@ -121,3 +121,18 @@ def test_seed_torch() -> None:
         assert not torch.equal(torch.rand(4), first)
     finally:
         torch.use_deterministic_algorithms(was)
+
+
+def test_one_thread_and_the_caller_s_again() -> None:
+    def fail() -> None:
+        assert torch.get_num_threads() == 1
+        raise RuntimeError
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError), one_thread():
+            fail()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -1,5 +1,6 @@
 """DeepLab training on tiny pseudo labels."""
 
+import hashlib
 import math
 import shutil
 from collections.abc import Callable
@@ -13,13 +14,23 @@ from torch import Tensor, nn
 
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.checkpoints import ResumeFile
-from hsc.engine.segmentation_training import SegmentationObjective, train_segmentation
+from hsc.engine.segmentation_training import (
+    SegmentationObjective,
+    Trained,
+    initial_file,
+    load_initial,
+    segmentation_optimiser,
+    segmentation_spec,
+    train_segmentation,
+)
 from hsc.errors import HscError
-from hsc.nets.build import load_deeplab
-from hsc.params import NetworkParams, TrainSegmentationParams
+from hsc.nets.backbones import SmallResNet
+from hsc.nets.build import deeplab_network, load_deeplab
+from hsc.params_base import ImportParams
+from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
 
 Interrupt = Callable[[type, int, Callable[[], Any]], None]
-Train = Callable[..., tuple[Path, list[dict[str, float]]]]
+Train = Callable[..., tuple[Path, Trained]]
 
 
 class Fixed(nn.Module):
@@ -81,18 +92,18 @@ def training(
     tiny_folder: VocFolder,
     labels: Path,
     tiny_backbone: Path,
-    tiny_network: NetworkParams,
+    tiny_segmentation_network: SegmentationNetworkParams,
     tiny_segmentation_params: TrainSegmentationParams,
     cpu: Any,
 ) -> Train:
-    def run(name: str, **changes: Any) -> tuple[Path, list[dict[str, float]]]:
+    def run(name: str, **changes: Any) -> tuple[Path, Trained]:
         output = tmp_path / f"{name}.pt"
         arguments: dict[str, Any] = {
             "folder": tiny_folder,
             "masks": labels,
             "backbone": tiny_backbone,
             "seed": 0,
-            "network": tiny_network,
+            "network": tiny_segmentation_network,
             "params": tiny_segmentation_params,
             "runtime": cpu,
             "resume": ResumeFile(tmp_path, name, "key"),
@@ -105,12 +116,12 @@ def training(
 
 
 def test_training_learns_and_writes_a_network(training: Train) -> None:
-    output, history = training("a")
+    output, (history, _) = training("a")
     assert [row["step"] for row in history] == list(range(8))
     assert history[-1]["loss"] < history[0]["loss"]
     network, spec = load_deeplab(output)
     assert len(spec["class_names"]) == 8
-    assert spec["dropout"] == 0.5
+    assert spec["head"]["dropout"] == 0.5
     assert network(torch.zeros(1, 3, 20, 24)).shape == (1, 9, 20, 24)
     assert not network.training
 
@@ -137,11 +148,12 @@ def test_interrupted_training_ends_in_the_same_bytes(
 
 
 def test_dropout_is_at_work(
-    training: Train, tiny_segmentation_params: TrainSegmentationParams
+    training: Train, tiny_segmentation_network: SegmentationNetworkParams
 ) -> None:
     """Otherwise the test above would show nothing."""
+    head = tiny_segmentation_network.head.model_copy(update={"dropout": 0.0})
     with_dropout, _ = training("a")
-    without, _ = training("b", params=tiny_segmentation_params.model_copy(update={"dropout": 0.0}))
+    without, _ = training("b", network=tiny_segmentation_network.model_copy(update={"head": head}))
     a, b = (load_deeplab(path)[0].state_dict() for path in (with_dropout, without))
     assert not torch.equal(a["classifier.weight"], b["classifier.weight"])
 
@@ -167,9 +179,9 @@ def test_missing_pseudo_label_is_an_error(
 
 
 def test_backbone_of_another_width_is_an_error(
-    training: Train, tiny_network: NetworkParams, tiny_backbone: Path
+    training: Train, tiny_segmentation_network: SegmentationNetworkParams, tiny_backbone: Path
 ) -> None:
-    wider = tiny_network.model_copy(update={"widths": (4, 4, 8, 16)})
+    wider = tiny_segmentation_network.model_copy(update={"widths": (4, 4, 8, 16)})
     with pytest.raises(HscError) as error:
         training("a", network=wider)
     assert str(error.value).startswith(f"{tiny_backbone}: its widths")
@@ -184,3 +196,127 @@ def test_damaged_resume_file_is_an_error(training: Train, tmp_path: Path) -> Non
         training("a")
     assert str(resume.path) in str(error.value)
     assert not (tmp_path / "a.pt").exists()
+
+
+# What the backbone starts from
+
+
+def test_the_warm_up_s_weights_are_recorded(training: Train, tiny_backbone: Path) -> None:
+    output, (_, origin) = training("a")
+    digest = hashlib.sha256(tiny_backbone.read_bytes()).hexdigest()
+    assert origin == {"kind": "warm-up", "supervision": "tags", "sha256": digest}
+    assert load_deeplab(output)[1]["initial_weights"] == origin
+
+
+def test_training_from_nothing(
+    training: Train, tiny_segmentation_params: TrainSegmentationParams, tmp_path: Path
+) -> None:
+    changed = tiny_segmentation_params.model_copy(update={"initial_weights": "none"})
+    with_weights, _ = training("a")
+    without, (_, origin) = training("b", params=changed, backbone=tmp_path / "none.pt")
+    assert origin == {"kind": "none", "supervision": "none"}
+    a, b = (load_deeplab(path)[0].state_dict() for path in (with_weights, without))
+    assert not torch.equal(a["backbone.stem.weight"], b["backbone.stem.weight"])
+    assert initial_file("none", "small", tmp_path / "none.pt") == []
+
+
+def imported(**changes: Any) -> ImportParams:
+    return ImportParams.model_validate({"layout": "own", **changes})
+
+
+def test_training_from_another_file(
+    training: Train,
+    tiny_segmentation_params: TrainSegmentationParams,
+    tiny_backbone: Path,
+    tmp_path: Path,
+) -> None:
+    """The same weights by another way give the same network."""
+    how = imported(weights=str(tiny_backbone))
+    changed = tiny_segmentation_params.model_copy(update={"initial_weights": how})
+    prepared, _ = training("a")
+    found, (_, origin) = training("b", params=changed, backbone=tmp_path / "none.pt")
+    assert origin == {
+        "kind": "import",
+        "layout": "own",
+        "source": tiny_backbone.name,
+        "sha256": hashlib.sha256(tiny_backbone.read_bytes()).hexdigest(),
+        "supervision": "tags",
+    }
+    a, b = (load_deeplab(path)[0].state_dict() for path in (prepared, found))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert initial_file(how, "small", tmp_path / "none.pt") == [tiny_backbone]
+
+
+def test_training_from_a_segmentation_network_is_refused(
+    training: Train, tiny_segmentation_params: TrainSegmentationParams, tmp_path: Path
+) -> None:
+    first, _ = training("a")
+    for supervision in (None, "masks"):
+        how = imported(weights=str(first), supervision=supervision)
+        changed = tiny_segmentation_params.model_copy(update={"initial_weights": how})
+        if supervision is None:
+            with pytest.raises(HscError, match=r"a\.pt: it holds deeplab weights, so its weights"):
+                training("b", params=changed)
+            assert not (tmp_path / "b.pt").exists()
+        else:
+            output, (_, origin) = training("b", params=changed)
+            assert origin["supervision"] == "masks"
+            assert load_deeplab(output)[1]["initial_weights"]["supervision"] == "masks"
+
+
+def test_weights_of_another_backbone(tiny_backbone: Path, tmp_path: Path) -> None:
+    spec = {"backbone": "small", "widths": [4, 6, 8, 10]}
+    how = imported(weights=str(tiny_backbone))
+    with pytest.raises(HscError, match=r"backbone\.pt: weights of another network: .*conv1"):
+        load_initial(SmallResNet((4, 6, 8, 10)), spec, how, tmp_path)
+    with pytest.raises(HscError, match=r"backbone\.pt: its backbone is small, not resnet101"):
+        load_initial(SmallResNet((4, 6, 8, 10)), spec | {"backbone": "resnet101"}, how, tmp_path)
+
+
+# Other heads
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"kind": "largefov", "channels": 8, "dilation": 2, "dropout": 0.5, "dropout_of": "values"},
+        {"kind": "aspp", "channels": 8, "rates": (1, 2), "pooled_norm": True, "dropout": 0.0,
+         "dropout_of": "values", "norm_momentum": 0.5},
+    ],
+    ids=["largefov", "published aspp"],
+)  # fmt: skip
+def test_every_head_trains_and_comes_back(
+    training: Train, tiny_segmentation_network: SegmentationNetworkParams, head: dict[str, Any]
+) -> None:
+    values = tiny_segmentation_network.backbone_spec | {"head": head}
+    network = SegmentationNetworkParams.model_validate(values)
+    output, (history, _) = training("a", network=network)
+    assert history[-1]["loss"] < history[0]["loss"]
+    loaded, spec = load_deeplab(output)
+    assert spec["head"]["kind"] == head["kind"]
+    assert loaded(torch.zeros(1, 3, 20, 24)).shape == (1, 9, 20, 24)
+
+
+def test_groups_are_those_of_the_published_recipe(
+    tiny_segmentation_network: SegmentationNetworkParams,
+    tiny_segmentation_params: TrainSegmentationParams,
+) -> None:
+    """Rates by role and by weight or bias; biases, norms included, without decay."""
+    deeplab = deeplab_network(segmentation_spec(("cat", "dog"), tiny_segmentation_network))
+    params = tiny_segmentation_params.model_copy(
+        update={"lr": 1e-3, "lr_new": 10.0, "lr_bias": 2.0, "weight_decay": 5e-4, "momentum": 0.9}
+    )
+    groups = segmentation_optimiser(deeplab, params).param_groups
+    names = {parameter: name for name, parameter in deeplab.named_parameters()}
+    found = {
+        (names[p].split(".")[0] == "backbone", p.ndim == 1): (g["factor"], g["weight_decay"])
+        for g in groups
+        for p in g["params"]
+    }
+    assert found == {
+        (True, False): (1.0, 5e-4),
+        (True, True): (2.0, 0.0),
+        (False, False): (10.0, 5e-4),
+        (False, True): (20.0, 0.0),
+    }
+    assert {group["momentum"] for group in groups} == {0.9}

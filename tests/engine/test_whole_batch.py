@@ -13,10 +13,11 @@ from hsc.distributed import average_gradients, gather, own_share
 from hsc.engine.whole_batch import use_whole_batch
 
 N, W = 4, 2
+LAYOUTS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last}
 
 
 def make() -> nn.Module:
-    """Two live norms, one of them with frozen scales, one frozen norm, dropout between them."""
+    """Two live norms, one of them with frozen scales, one frozen norm, dropouts between them."""
     torch.manual_seed(1)
     frozen = nn.BatchNorm2d(4, eps=1e-3)
     network = nn.Sequential(
@@ -24,6 +25,7 @@ def make() -> nn.Module:
         nn.Sequential(nn.BatchNorm2d(4, eps=1e-3, momentum=0.3), nn.ReLU()),
         nn.Dropout2d(0.4),
         nn.Conv2d(4, 4, 1),
+        nn.Dropout(0.3),
         frozen,
         nn.BatchNorm2d(4).requires_grad_(False),
     )
@@ -32,9 +34,9 @@ def make() -> nn.Module:
     return network
 
 
-def two_steps(shared: bool) -> dict[str, Any]:
+def two_steps(shared: bool, layout: torch.memory_format) -> dict[str, Any]:
     """Outputs, gradients, state and random state; `shared` puts the layers of the whole in."""
-    network = make()
+    network = make().to(memory_format=layout)
     before = list(network.parameters())
     if shared:
         use_whole_batch(network)
@@ -47,7 +49,7 @@ def two_steps(shared: bool) -> dict[str, Any]:
         sizes = torch.tensor([1.0, 2.0, 5.0, 9.0], dtype=torch.float64)[:, None, None, None]
         images = sizes * (1 + torch.randn(N, 3, 6, 5, generator=generator, dtype=torch.float64))
         network.zero_grad()
-        whole = gather(network(own_share(images)))
+        whole = gather(network(own_share(images).contiguous(memory_format=layout)))
         whole[:, :, 1:].pow(3).mean().backward()
         average_gradients(network.parameters())
         outputs.append(whole.detach())
@@ -73,7 +75,8 @@ def work(rank: int, folder: Path) -> None:
     """One of the processes; writes what it found to `<folder>/<rank>.pt`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=W)
-    torch.save({"steps": two_steps(shared=True), "bf16": bf16()}, folder / f"{rank}.pt")
+    found = {name: two_steps(True, layout) for name, layout in LAYOUTS.items()}
+    torch.save(found | {"bf16": bf16()}, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -88,11 +91,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [torch.load(folder / f"{rank}.pt") for rank in range(W)]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("part", ["outputs", "eval", "gradients", "state", "random"])
-def test_two_processes_compute_what_one_computes(found: list[dict[str, Any]], part: str) -> None:
-    expected = two_steps(shared=False)[part]
+def test_two_processes_compute_what_one_computes(
+    found: list[dict[str, Any]], part: str, layout: str
+) -> None:
+    expected = two_steps(False, LAYOUTS[layout])[part]
     for process in found:
-        torch.testing.assert_close(process["steps"][part], expected, atol=1e-9, rtol=1e-9)
+        torch.testing.assert_close(process[layout][part], expected, atol=1e-9, rtol=1e-9)
 
 
 def test_half_precision_keeps_its_dtype_and_not_its_rounding(found: list[dict[str, Any]]) -> None:

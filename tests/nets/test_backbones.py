@@ -83,17 +83,25 @@ def test_the_seed_decides_the_weights() -> None:
 
 
 def test_build_by_name() -> None:
-    assert backbone_names() == ("resnet101", "resnet38", "resnet50", "small")
+    assert backbone_names() == ("resnet101", "resnet101s", "resnet38", "resnet50", "small")
     backbone = build_backbone("small", WIDTHS, 8, frozen_norm=True)
     assert isinstance(backbone, SmallResNet)
     assert backbone.frozen_norm
-    with pytest.raises(HscError, match=r"network\.backbone: 'vgg' is unknown; there are: .*small"):
+    with pytest.raises(HscError, match=r"^backbone: 'vgg' is unknown; there are: .*small"):
         build_backbone("vgg", WIDTHS, 4, frozen_norm=False)
 
 
 @pytest.mark.parametrize(
     ("name", "stride"),
-    [("resnet38", 8), ("resnet50", 8), ("resnet50", 16), ("resnet101", 8), ("resnet101", 16)],
+    [
+        ("resnet38", 8),
+        ("resnet50", 8),
+        ("resnet50", 16),
+        ("resnet101", 8),
+        ("resnet101", 16),
+        ("resnet101s", 8),
+        ("resnet101s", 16),
+    ],
 )
 def test_every_backbone_keeps_its_promises(name: str, stride: int) -> None:
     with torch.device("meta"):
@@ -113,9 +121,9 @@ def test_every_backbone_keeps_its_promises(name: str, stride: int) -> None:
         ("resnet38", None, 4, "output_stride: the backbone resnet38 has 8, got 4"),
         ("resnet50", None, 4, "output_stride: the backbone resnet50 has 8 or 16, got 4"),
         ("resnet101", None, 32, "output_stride: the backbone resnet101 has 8 or 16, got 32"),
-        ("small", None, 8, "network.widths: the backbone small needs them"),
-        ("resnet38", WIDTHS, 8, "network.widths: the backbone resnet38 has widths of its own"),
-        ("resnet50", [1], 16, "network.widths: the backbone resnet50 has widths of its own"),
+        ("small", None, 8, "widths: the backbone small needs them"),
+        ("resnet38", WIDTHS, 8, "widths: the backbone resnet38 has widths of its own"),
+        ("resnet50", [1], 16, "widths: the backbone resnet50 has widths of its own"),
     ],
 )
 def test_what_a_backbone_does_not_have_is_the_user_s_problem(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from hsc.errors import HscError
 from hsc.nets.backbones import SmallResNet, build_backbone
@@ -18,6 +19,7 @@ from hsc.nets.build import (
     load_deeplab,
 )
 from hsc.nets.cam import ContextProjector
+from hsc.nets.deeplab import Aspp, LargeFov
 from hsc.nets.weights import save_weights
 
 CAM = {
@@ -33,9 +35,23 @@ DEEPLAB = {
     "widths": [4, 6, 8, 10],
     "output_stride": 8,
     "class_names": ["cat", "dog"],
-    "aspp_width": 5,
-    "aspp_rates": [1, 2],
-    "dropout": 0.25,
+    "head": {
+        "kind": "aspp",
+        "channels": 5,
+        "rates": [1, 2],
+        "pooled_norm": True,
+        "norm_momentum": 0.2,
+        "dropout": 0.25,
+        "dropout_of": "values",
+    },
+}
+LARGEFOV = {
+    "kind": "largefov",
+    "channels": 7,
+    "dilation": 3,
+    "norm_momentum": 0.01,
+    "dropout": 0.4,
+    "dropout_of": "channels",
 }
 
 
@@ -75,7 +91,7 @@ def test_dropout_before_the_head_comes_from_the_specification() -> None:
     assert cam_network(CAM | {"head_dropout": 0.5}).head_dropout.p == 0.5
 
 
-@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet38"])
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "resnet101s", "resnet38"])
 def test_networks_on_other_backbones(name: str) -> None:
     other = {"backbone": name, "widths": None, "output_stride": 8}
     with torch.device("meta"):  # the PCM needs numbers; its sizes are checked below
@@ -114,13 +130,51 @@ def test_a_deeplab_is_what_its_specification_says() -> None:
     network = deeplab_network(DEEPLAB)
     assert network.eval()(torch.randn(1, 3, 16, 24)).shape == (1, 3, 16, 24)
     assert not network.backbone.frozen_norm
-    assert len(network.aspp.branches) == 2
+    assert isinstance(network.head, Aspp)
+    assert [branch[0].dilation for branch in network.head.branches] == [(1, 1), (2, 2)]
+    assert isinstance(network.head.pooled[1], nn.BatchNorm2d)
+    assert network.head.mix[1].momentum == 0.2
+    assert isinstance(network.dropout, nn.Dropout)
     assert network.dropout.p == 0.25
+    bare = deeplab_network(DEEPLAB | {"head": DEEPLAB["head"] | {"pooled_norm": False}})
+    assert not [m for m in bare.head.pooled if isinstance(m, nn.BatchNorm2d)]
+
+
+def test_a_deeplab_with_the_other_head() -> None:
+    network = deeplab_network(DEEPLAB | {"head": LARGEFOV})
+    assert network.eval()(torch.randn(1, 3, 16, 24)).shape == (1, 3, 16, 24)
+    assert isinstance(network.head, LargeFov)
+    assert network.head.layers[0][0].dilation == (3, 3)
+    assert network.head.layers[1][1].momentum == 0.01
+    assert isinstance(network.dropout, nn.Dropout2d)
+    assert network.classifier.in_channels == 7
+    with pytest.raises(HscError, match=r"head\.kind: 'fcn' is unknown; there are: aspp, largefov"):
+        deeplab_network(DEEPLAB | {"head": LARGEFOV | {"kind": "fcn"}})
+
+
+def test_weights_of_another_head_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "segmentation.pt"
+    state = deeplab_network(DEEPLAB).state_dict()
+    save_weights(path, "deeplab", DEEPLAB | {"head": LARGEFOV}, state)
+    with pytest.raises(HscError) as caught:
+        load_deeplab(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: weights of another network: missing head.layers.0.0.weight")
+    assert "unexpected head.mix.0.weight" in text
+    assert "classifier.weight is (3, 5, 1, 1), not (3, 7, 1, 1)" in text
+
+
+def test_a_deeplab_of_an_older_specification_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "segmentation.pt"
+    old = {key: value for key, value in DEEPLAB.items() if key != "head"}
+    save_weights(path, "deeplab", old, {})
+    with pytest.raises(HscError, match=r"its specification has no 'head', .* run train_segment"):
+        load_deeplab(path)
 
 
 @pytest.mark.parametrize("build", [cam_network, deeplab_network])
 def test_unknown_backbones_are_the_user_s_problem(build: Any) -> None:
-    with pytest.raises(HscError, match=r"network\.backbone: 'vgg' is unknown"):
+    with pytest.raises(HscError, match=r"^backbone: 'vgg' is unknown"):
         build(CAM | DEEPLAB | {"backbone": "vgg"})
 
 
@@ -174,7 +228,8 @@ def test_a_backbone_fits_at_another_stride(tmp_path: Path) -> None:
     path = tmp_path / "backbone.pt"
     written = backbone_file(path, CAM["widths"])
     network = cam_network(CAM)
-    load_backbone(network.backbone, path, CAM)
+    origin = load_backbone(network.backbone, path, CAM)
+    assert origin == {"kind": "not recorded", "supervision": "not recorded"}
     for key, value in written.state_dict().items():
         assert torch.equal(network.backbone.state_dict()[key], value)
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from hsc import params as parameters
 from hsc.data.classes import VOC_CLASSES
 from hsc.errors import HscError
-from hsc.nets import imported, published
+from hsc.nets import imported, published, published_deeplab
 from hsc.nets.affinity import affinity_network
 from hsc.nets.backbones import SmallResNet, build_backbone
-from hsc.nets.build import cam_network
+from hsc.nets.build import cam_network, deeplab_network
 from hsc.nets.imported import (
     LAYOUTS,
     Imported,
@@ -33,10 +33,11 @@ from hsc.nets.imported import (
     mxnet_state,
     named_weights,
     read_state,
+    read_weights,
     torchvision_state,
     translate,
 )
-from hsc.nets.weights import load_weights
+from hsc.nets.weights import load_weights, save_weights
 from tests.nets.mxnet_writer import file_bytes
 
 CAM_LAYOUTS = ["seam", "eps", "eps_cls", "ppc", "hsc"]
@@ -104,17 +105,18 @@ def test_published_cam_networks(tmp_path: Path, layout: str) -> None:
 @pytest.mark.parametrize("layout", ["seam", "eps_cls"])
 def test_the_backbone_of_a_cam_network(tmp_path: Path, layout: str) -> None:
     path = saved(tmp_path, published.to_published(layout, cam_state(layout)))
-    found = backbone_of(translate(path, layout, "resnet38"))
+    found = backbone_of(translate(path, layout, "resnet38"), path)
     assert found.kind == "backbone"
     assert found.spec == {"backbone": "resnet38", "widths": None}
     assert found.state.keys() == resnet("resnet38").keys()
-    assert backbone_of(found) is found
+    assert backbone_of(found, path) is found
 
 
 def test_psa_s_affinity_network(tmp_path: Path) -> None:
     shapes = {"f8_3": (64, 512), "f8_4": (128, 1024), "f8_5": (256, 4096), "f9": (448, 448)}
     heads = {f"{name}.weight": torch.zeros(()).expand(*s, 1, 1) for name, s in shapes.items()}
-    found = translate(saved(tmp_path, resnet("resnet38") | heads), "psa", "resnet38")
+    path = saved(tmp_path, resnet("resnet38") | heads)
+    found = translate(path, "psa", "resnet38")
     assert found.kind == "affinity"
     with torch.device("meta"):
         own = affinity_network(found.spec).state_dict()
@@ -123,7 +125,7 @@ def test_psa_s_affinity_network(tmp_path: Path) -> None:
     }
     others = {key for key in found.state if not key.startswith("backbone.")}
     assert len(others) == 4
-    assert backbone_of(found).state.keys() == resnet("resnet38").keys()
+    assert backbone_of(found, path).state.keys() == resnet("resnet38").keys()
 
 
 def test_the_backbone_as_a_state_dict(tmp_path: Path) -> None:
@@ -278,6 +280,118 @@ def test_layout_and_backbone_must_agree(layout: str, backbone: str, words: str) 
     with pytest.raises(HscError) as caught:
         locate("x.pth", layout, backbone)
     assert str(caught.value).startswith(words)
+
+
+# The DeepLab, and other networks that have seen masks
+
+
+def deeplab_state() -> dict[str, Tensor]:
+    """A checkpoint in the layout deeplabv2."""
+    shapes = published_deeplab.expected_shapes()
+    return {key: torch.tensor(0.5).expand(shape) for key, shape in shapes.items()}
+
+
+def test_the_deep_stem_s_imagenet_weights(tmp_path: Path) -> None:
+    classifier = {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+    path = saved(tmp_path, resnet("resnet101s") | classifier)
+    found = translate(path, "resnet101s", "resnet101s")
+    assert found.kind == "backbone"
+    assert found.spec == {"backbone": "resnet101s", "widths": None}
+    assert found.supervision == "ImageNet"
+    assert found.state.keys() == resnet("resnet101s").keys()
+    text = problem(path, lambda: translate(path, "torchvision", "resnet101"))
+    assert "unexpected conv1.0.weight" in text
+
+
+def test_the_published_deeplab(tmp_path: Path) -> None:
+    """Whole, it is there to predict with; nothing is trained from it."""
+    path = saved(tmp_path, {"state_dict": deeplab_state()})
+    found = translate(path, "deeplabv2", "resnet101s")
+    assert found.kind == "deeplab"
+    assert found.supervision == "masks"
+    assert found.spec["class_names"] == list(VOC_CLASSES)
+    with torch.device("meta"):
+        expected = deeplab_network(found.spec).state_dict()
+    assert found.state.keys() == expected.keys()
+
+
+@pytest.mark.parametrize("layout", ["deeplabv2", "own"])
+def test_the_backbone_of_a_deeplab_is_refused(tmp_path: Path, layout: str) -> None:
+    if layout == "own":
+        path = tmp_path / "segmentation.pt"
+        spec = {"backbone": "small", "widths": list(WIDTHS)}
+        save_weights(path, "deeplab", spec, {"backbone.a": torch.ones(2), "head.b": torch.ones(1)})
+        name, count = "small", 1
+    else:
+        path, name = saved(tmp_path, deeplab_state()), "resnet101s"
+        count = len(resnet("resnet101s"))
+    text = problem(path, lambda: read_weights(str(path), layout, name))
+    assert text.startswith("it holds deeplab weights, so its weights were trained on segmentation")
+    found, origin = read_weights(str(path), layout, name, supervision="masks")
+    assert found.kind == "backbone"
+    assert len(found.state) == count
+    assert origin["supervision"] == "masks"
+
+
+@pytest.fixture
+def deeplabv3(tmp_path: Path) -> Path:
+    """A file as torchvision's of deeplabv3_resnet101."""
+    import torchvision
+
+    with torch.device("meta"):
+        module = torchvision.models.segmentation.deeplabv3_resnet101(
+            weights=None, weights_backbone=None, aux_loss=True
+        )
+    return saved(tmp_path, filled(module.state_dict()), "deeplabv3.pth")
+
+
+def test_torchvision_s_deeplab_is_refused(deeplabv3: Path) -> None:
+    text = problem(deeplabv3, lambda: translate(deeplabv3, "torchvision", "resnet101"))
+    assert text.startswith("it has a segmentation head (aux_classifier, classifier), so its weigh")
+    found = translate(deeplabv3, "torchvision", "resnet101", supervision="masks")
+    assert found.supervision == "masks"
+    assert found.state.keys() == resnet("resnet101").keys()
+
+
+def test_the_names_of_torchvision_s_deeplab_are_refused_before_the_download(
+    deeplabv3: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "COCO_WITH_VOC_LABELS_V1"
+    assert name in named_weights("deeplabv3_resnet101")
+    monkeypatch.setattr(imported, "_download", lambda *_: pytest.fail("a download"))
+    with pytest.raises(HscError) as caught:
+        locate(name, "torchvision", "resnet101")
+    assert str(caught.value).startswith(
+        f"{name}: it names weights of torchvision's deeplabv3_resnet101, so its weights were"
+    )
+    monkeypatch.setattr(imported, "_download", lambda *_: deeplabv3)
+    found, origin = read_weights(name, "torchvision", "resnet101", supervision="masks")
+    assert found.kind == "backbone"
+    assert origin["source"] == f"torchvision deeplabv3_resnet101 {name}"
+    assert origin["supervision"] == "masks"
+
+
+def test_what_a_recipe_declares_is_recorded(tmp_path: Path, small: Path) -> None:
+    """A bare backbone does not show where it comes from; who knows says so."""
+    _, origin = read_weights(str(small), "torchvision", "resnet50")
+    assert origin["supervision"] == "ImageNet"
+    _, origin = read_weights(str(small), "torchvision", "resnet50", supervision="masks")
+    assert origin["supervision"] == "masks"
+
+
+def test_a_file_of_this_package_keeps_its_record(tmp_path: Path, small: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("1.pt", "2.pt", "3.pt"))
+    import_weights(str(small), "torchvision", first, "resnet50", supervision="masks")
+    text = problem(first, lambda: import_weights(str(first), "own", second, "resnet50"))
+    assert text.startswith("it holds the backbone of a segmentation network, so its weights")
+    assert not second.exists()
+    import_weights(str(small), "torchvision", second, "resnet50")
+    assert import_weights(str(second), "own", third, "resnet50")["supervision"] == "ImageNet"
+    with pytest.raises(HscError, match=r"2\.pt: its backbone is resnet50, not small"):
+        import_weights(str(second), "own", third, "small")
+    save_weights(first, "optimiser", {}, {})
+    with pytest.raises(HscError, match="expected backbone or cam or affinity or deeplab weights"):
+        import_weights(str(first), "own", third, "small")
 
 
 # MXNet
@@ -446,16 +560,18 @@ def test_import_writes_a_weights_file(tmp_path: Path, small: Path) -> None:
     output = tmp_path / "new" / "backbone.pt"
     found = import_weights(str(small), "torchvision", output, "resnet50")
     spec, state = load_weights(output, "backbone")
-    assert spec == {"backbone": "resnet50", "widths": None}
-    source = torch.load(small, weights_only=True)
-    assert set(source) - set(state) == {"fc.weight", "fc.bias"}
-    assert all(torch.equal(tensor, source[key]) for key, tensor in state.items())
-    assert found == {
+    said = {
         "sha256": hashlib.sha256(small.read_bytes()).hexdigest(),
         "layout": "torchvision",
         "source": "some.pth",
-        "tensors": len(state),
+        "supervision": "ImageNet",
     }
+    origin = said | {"kind": "import"}
+    assert spec == {"backbone": "resnet50", "widths": None, "origin": origin}
+    source = torch.load(small, weights_only=True)
+    assert set(source) - set(state) == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(tensor, source[key]) for key, tensor in state.items())
+    assert found == said | {"tensors": len(state)}
     before = output.read_bytes()
     assert import_weights(str(small), "torchvision", output, "resnet50") == found
     assert output.read_bytes() == before
@@ -478,12 +594,13 @@ def test_import_checks_the_digest_first(tmp_path: Path, small: Path) -> None:
 def test_import_keeps_the_backbone_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = published.cam_spec("eps", VOC_CLASSES)
     state = {"backbone.a": torch.ones(2), "head.weight": torch.zeros(3)}
-    monkeypatch.setattr(imported, "translate", lambda *_: Imported("cam", spec, state))
+    monkeypatch.setattr(imported, "translate", lambda *_: Imported("cam", spec, state, "tags"))
     path, output = saved(tmp_path, {}), tmp_path / "out.pt"
     assert import_weights(str(path), "eps", output)["tensors"] == 2
     assert load_weights(output, "cam")[0] == spec
     assert import_weights(str(path), "eps", output, backbone_only=True)["tensors"] == 1
     found, kept = load_weights(output, "backbone")
+    assert found.pop("origin")["supervision"] == "tags"
     assert found == {"backbone": "resnet38", "widths": None}
     assert list(kept) == ["a"]
 

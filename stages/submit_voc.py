@@ -1,0 +1,52 @@
+"""Predict the pictures of VOC's `test` and pack them for its evaluation server; no default stage.
+
+    python -m stages.submit_voc --weights outputs/segmentation.pt --out outputs/submission
+
+`--predictions FOLDER` checks and packs what was predicted before. Nothing is sent anywhere.
+"""
+
+from pathlib import Path
+
+import click
+
+from hsc import params as parameters
+from hsc.cli import PATH, parameter_options, path_option, progress, stage
+from hsc.data.voc import VocFolder
+from hsc.files import atomic_folder, link_files
+from hsc.submission import ARCHIVE, FOLDER, SPLIT, check_predictions, check_voc, write_archive
+
+
+@stage
+@parameter_options
+@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
+@click.option("--predictions", type=PATH, help="Folder of palette PNGs to pack instead.")
+@path_option("--out", "outputs/submission", "Folder of the predictions and the archive.")
+def main(
+    params: Path, recipes: Path, data: Path, weights: Path, predictions: Path | None, out: Path
+) -> str:
+    """Write results/VOC2012/Segmentation/comp6_test_cls/ and the archive of it."""
+    # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
+    from hsc.segmentation import predict_split, write_labels
+
+    run, recipe = parameters.load(params, recipes)
+    folder = VocFolder(data / run.data)
+    check_voc(folder)
+    if predictions is not None:
+        check_predictions(folder, predictions)
+    with atomic_folder(out) as partial:
+        target = partial / FOLDER
+        target.mkdir(parents=True)
+        if predictions is not None:
+            link_files(predictions, target)
+        else:
+            how = recipe.predict_segmentation
+            labels = predict_split(weights, folder, SPLIT, how, progress("predictions"))
+            write_labels(labels, target)
+        count = check_predictions(folder, target)
+        write_archive(partial, partial / ARCHIVE)
+    return f"{out / ARCHIVE}: {count} predictions of {SPLIT}"
+
+
+if __name__ == "__main__":
+    main()
