@@ -20,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from hsc.errors import HscError
+from hsc.memory import keep_freed_memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,10 +63,11 @@ def map_ordered(
     if processes < 1:
         raise ValueError(f"processes must be at least 1, got {processes}")
     if processes == 1:
+        keep_freed_memory()
         yield from map(function, items)
         return
     pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), initializer=_end_with_parent
+        processes, multiprocessing.get_context("spawn"), initializer=_start_worker
     )
     waiting: deque[Future[Result]] = deque()
     try:
@@ -105,8 +107,14 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def _start_worker() -> None:
+    """In a worker, before its first item."""
+    keep_freed_memory()
+    _end_with_parent()
+
+
 def _end_with_parent() -> None:
-    """In a worker: exit when the parent is gone.
+    """Exit when the parent is gone.
 
     A worker that waits for work holds both ends of its queue and would wait for ever after a
     `kill -9` of the parent.

@@ -1,14 +1,17 @@
-"""The CRF stage in two processes against one."""
+"""The CRF stage in two processes against one: the command that DVC runs, on files."""
 
-import statistics
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from benchmarks.part import Disagreement, PartResult, seconds, side_by_side
+import yaml
+
+from benchmarks.part import Disagreement, PartResult, side_by_side
 from benchmarks.scene import VOC_SIZE, scenes, write_folder
-from hsc.crf_stage import refine_all
 from hsc.data.voc import write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
@@ -22,46 +25,57 @@ PUBLISHED = CrfParams(
 )  # fmt: skip
 """For pictures of VOC's size."""
 PROCESSES = 2
+REPOSITORY = Path(__file__).parents[2]
 
 
-def measure(repeats: int, pictures: int = 24, size: tuple[int, int] = VOC_SIZE) -> PartResult:
-    """The whole stage, files read and written, the start of the pool included; the same bytes."""
+def measure(repeats: int, pictures: int = 60, size: tuple[int, int] = VOC_SIZE) -> PartResult:
+    """The whole command, the start of Python and of the pool included; the same bytes."""
     if process_count() < PROCESSES:
         raise HscError(f"crf_workers: needs {PROCESSES} CPUs to measure; leave the part out")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        stage = prepare(root / "all", pictures, size)
-        slow, fast = side_by_side(partial(stage, 1), partial(stage, PROCESSES), repeats)
-        compare(root / "all" / "1", root / "all" / str(PROCESSES), pictures)
-        # with next to nothing to do, what is left is starting the workers and their imports
-        idle = partial(prepare(root / "few", PROCESSES, (32, 32)), PROCESSES)
-        start = statistics.median(seconds(idle) for _ in range(repeats))
+        command = prepare(root, pictures, size)
+        slow, fast = side_by_side(partial(command, 1), partial(command, PROCESSES), repeats)
+        compare(root / "1", root / str(PROCESSES), pictures)
     return PartResult(
         part="crf_workers",
-        reference="the CRF stage in one process",
-        fast="the CRF stage in two",
+        reference="`stages.refine_crf` in one process",
+        fast="the same in two",
         reference_seconds=slow,
         fast_seconds=fast,
         ratio=slow / fast,
         wanted=1.8,
-        agreement=f"the same bytes, {pictures} pictures of {size[1]}x{size[0]}; "
-        f"the pool's start, {start:.1f} s, is counted",
+        agreement=f"the same bytes, {pictures} pictures of {size[1]}x{size[0]}; all starts counted",
     )
 
 
-def prepare(root: Path, pictures: int, size: tuple[int, int]) -> Callable[[int], int]:
-    """Write a data set and its seeds; the stage on it, which writes to `<root>/<processes>`."""
+def prepare(root: Path, pictures: int, size: tuple[int, int]) -> Callable[[int], None]:
+    """Write a data set, its seeds and the settings; the stage, writing to `<root>/<processes>`."""
     shown = scenes(pictures, size)
-    folder = write_folder(root / "data", shown)
+    write_folder(root / "data" / "scenes", shown)
     for scene in shown:
         seeds = threshold_seeds(scene.cam, scene.classes, 0.4)
         write_mask(root / "seeds" / f"{scene.image_id}.png", seeds)
+    run = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    recipe = yaml.safe_load((REPOSITORY / "recipes/shapes.yaml").read_text(encoding="utf-8"))
+    _write(root / "params.yaml", run | {"data": "scenes"})
+    _write(root / "recipes/scenes.yaml", recipe | {"refine_crf": PUBLISHED.model_dump()})
+    return partial(refine, root)
 
-    def stage(processes: int) -> int:
-        output = root / str(processes)
-        return refine_all(folder, root / "cams.h5", root / "seeds", PUBLISHED, output, processes)
 
-    return stage
+def refine(root: Path, processes: int) -> None:
+    """Run the stage on what `prepare` wrote."""
+    subprocess.run(
+        [
+            sys.executable, "-m", "stages.refine_crf", "--params", root / "params.yaml",
+            "--recipes", root / "recipes", "--data", root / "data", "--cams", root / "cams.h5",
+            "--seeds", root / "seeds", "--out", root / str(processes),
+        ],
+        cwd=REPOSITORY,
+        env=os.environ | {"HSC_PROCESSES": str(processes)},
+        check=True,
+        capture_output=True,
+    )  # fmt: skip
 
 
 def compare(first: Path, second: Path, count: int) -> None:
@@ -71,3 +85,8 @@ def compare(first: Path, second: Path, count: int) -> None:
     )
     if len(one) != count or one != two:
         raise Disagreement(f"one process and {PROCESSES} wrote different labels")
+
+
+def _write(path: Path, values: dict) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")

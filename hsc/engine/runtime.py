@@ -6,7 +6,6 @@ They change the speed, not the science, so they stand in no command and no lock 
 """
 
 import contextlib
-import ctypes
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,7 @@ import torch
 from hsc.distributed import process_group
 from hsc.errors import HscError
 from hsc.launch import Place, read_place
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_LARGE = 1 << 30
+from hsc.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
     own and its part of the cores for workers. Raises HscError for a value that makes no sense here.
     """
     place = read_place(environment)
-    _keep_freed_memory()
+    keep_freed_memory()
     cuda = torch.cuda.is_available()
     name = environment.get("HSC_DEVICE", "cuda" if cuda else "cpu")
     if not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
@@ -120,14 +117,3 @@ def seed_torch(seed: int) -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Only unwritten memory that is read would need it, and it costs a pass over every new tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what is freed: a step allocates the same again, and pages cost more than use.
-
-    Small networks run about a quarter faster on a CPU. Other C libraries are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_TRIM_THRESHOLD, _LARGE)
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)

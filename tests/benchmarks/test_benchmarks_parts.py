@@ -140,14 +140,14 @@ def test_crf_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_labels_from_two_processes_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refine(folder: Any, cams: Path, seeds: Path, params: Any, out: Path, number: int) -> None:
-        for image_id in folder.ids("train_aug"):
-            labels = np.zeros(folder.size(image_id), dtype=np.uint8)
-            labels[3, 4] = number == 2 and image_id == "0002"
-            write_mask(out / f"{image_id}.png", labels)
+    def refine(root: Path, processes: int) -> None:
+        for name in ("0000", "0001", "0002"):
+            labels = np.zeros((40, 56), dtype=np.uint8)
+            labels[3, 4] = processes == 2 and name == "0002"
+            write_mask(root / str(processes) / f"{name}.png", labels)
 
     monkeypatch.setenv("HSC_PROCESSES", "2")
-    monkeypatch.setattr(crf_workers, "refine_all", refine)
+    monkeypatch.setattr(crf_workers, "refine", refine)
     with pytest.raises(Disagreement, match="different labels"):
         crf_workers.measure(1, **TINY)
 
