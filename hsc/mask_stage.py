@@ -23,7 +23,7 @@ from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, one_thread
 from hsc.errors import HscError
 from hsc.nets.affinity import AffinityNetwork, load_affinity_network
-from hsc.params import CrfParams, PsaParams
+from hsc.params import CrfParams, WalkParams
 from hsc.pool import map_ordered
 from hsc.random_walk import power_background, walk_cam
 from hsc.store import CamReader
@@ -33,7 +33,7 @@ def refine_masks(
     folder: VocFolder,
     cams: Path,
     weights: Path,
-    psa: PsaParams,
+    walk: WalkParams,
     crf: CrfParams,
     runtime: Runtime,
     output: Path,
@@ -47,8 +47,8 @@ def refine_masks(
     """
     network, spec = load_affinity_network(weights)
     ids = folder.ids("train_aug")
-    tasks = walk_all(network, spec["output_stride"], folder, ids, cams, psa, runtime)
-    if not psa.crf:
+    tasks = walk_all(network, spec["output_stride"], folder, ids, cams, walk, runtime)
+    if not walk.crf:
         results = (score_labels(scores, classes) for _, _, scores, classes in tasks)
         return write_all(ids, results, output, progress)
     refine = partial(refine_scores, params=crf, num_labels=folder.num_classes + 1)
@@ -63,7 +63,7 @@ def walk_all(
     folder: VocFolder,
     ids: Sequence[str],
     cams: Path,
-    psa: PsaParams,
+    walk: WalkParams,
     runtime: Runtime,
 ) -> Iterator[Task]:
     """Yield (id, picture, scores float32 (K+1, H, W), classes (K,)) after the walk, in order.
@@ -86,17 +86,17 @@ def walk_all(
                         f"{image_id}: its affinities are not finite: the weights have run away; "
                         "train the affinity network again with a lower learning rate"
                     )
-                start = with_background(torch.from_numpy(cam).to(runtime.device), psa)
-                scores = walk_cam(start, affinity, network.offsets, stride, psa.beta, psa.steps)
+                start = with_background(torch.from_numpy(cam).to(runtime.device), walk)
+                scores = walk_cam(start, affinity, network.offsets, stride, walk.beta, walk.steps)
             yield image_id, picture.numpy(), scores.cpu().numpy(), classes
 
 
-def with_background(cam: Tensor, psa: PsaParams) -> Tensor:
+def with_background(cam: Tensor, walk: WalkParams) -> Tensor:
     """The background's scores in front of a CAM: (K, H, W) to (K+1, H, W)."""
-    if psa.background == "power":
-        background = power_background(cam, psa.background_alpha)
+    if walk.background == "power":
+        background = power_background(cam, walk.background_alpha)
     else:
-        background = torch.full_like(cam[:1], psa.background_score)
+        background = torch.full_like(cam[:1], walk.background_score)
     return torch.cat([background, cam])
 
 

@@ -24,6 +24,7 @@ from hsc.params_base import (
     ImportParams,
     NonNegative,
     Positive,
+    Probability,
     Seed,
     TrainingParams,
 )
@@ -138,6 +139,22 @@ class TrainAffinityParams(TrainingParams):
     widths: tuple[Count, Count, Count]
 
 
+class WalkParams(Frozen):
+    """PSA's random walk on the CAMs, whose length goes with the size of the maps.
+
+    `beta`: affinities to this power. `steps`: any number. `background`: what competes with the
+    classes, `power` ((1 - max) ** `background_alpha`) or `constant` (`background_score`). `crf`:
+    refine the masks once more, as `refine_crf` does.
+    """
+
+    beta: Positive
+    steps: Count
+    background: Literal["power", "constant"]
+    background_alpha: Positive
+    background_score: Probability
+    crf: bool
+
+
 class PanelParams(Frozen):
     """How many pictures of `train` and of `val` the panels show."""
 
@@ -170,6 +187,7 @@ class Recipe(Frozen):
     infer_cams: InferByBaseline
     refine_crf: CrfParams
     train_affinity: TrainAffinityParams
+    refine_masks: WalkParams
     segmentation_network: SegmentationNetworkParams
     train_segmentation: TrainSegmentationParams
     predict_segmentation: PredictParams

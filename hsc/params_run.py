@@ -87,20 +87,12 @@ class PsaParams(Frozen):
     """PSA (CVPR 2018): masks by a random walk along learned affinities in place of the CRF's.
 
     `alpha_low`, `alpha_high`: the exponents of the background score whose CRFs make the labels that
-    the affinity network learns from. `beta`, `steps`: of the walk. `background`: what competes with
-    the classes in it, `power` ((1 - max) ** `background_alpha`) or `constant`
-    (`background_score`). `crf`: refine the masks once more, with the kernels of `refine_crf`.
+    the affinity network learns from.
     """
 
     enabled: bool
     alpha_low: Positive
     alpha_high: Positive
-    beta: Positive
-    steps: Count
-    background: Literal["power", "constant"]
-    background_alpha: Positive
-    background_score: Probability
-    crf: bool
 
     @pydantic.model_validator(mode="after")
     def _check_alphas(self) -> Self:

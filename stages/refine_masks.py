@@ -6,7 +6,7 @@ from hsc import params as parameters
 from hsc.cli import parameter_options, path_option, progress, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, link_files
-from hsc.params import Recipe, RunParams
+from hsc.params import Recipe
 from hsc.pool import process_count
 
 
@@ -20,18 +20,16 @@ from hsc.pool import process_count
 def main(
     params: Path, recipes: Path, data: Path, crf: Path, cams: Path, affinity: Path, out: Path
 ) -> str:
-    """Walk along the affinities, then the CRF (`psa.crf`); without PSA link the CRF's labels."""
+    """Walk along the affinities, then the CRF (`crf`); without PSA link the CRF's labels."""
     run, recipe = parameters.load(params, recipes)
     with atomic_folder(out) as partial:
         if not run.psa.enabled:
             return f"{out}: {link_files(crf, partial)} pseudo labels, linked to {crf}"
-        count = _walk(run, recipe, VocFolder(data / run.data), cams, affinity, partial)
+        count = _walk(recipe, VocFolder(data / run.data), cams, affinity, partial)
     return f"{out}: {count} pseudo labels"
 
 
-def _walk(
-    run: RunParams, recipe: Recipe, folder: VocFolder, cams: Path, affinity: Path, out: Path
-) -> int:
+def _walk(recipe: Recipe, folder: VocFolder, cams: Path, affinity: Path, out: Path) -> int:
     # torch, which takes seconds to load; the pool's processes, which import this file, need none
     from hsc.engine.runtime import detect_runtime
     from hsc.mask_stage import refine_masks
@@ -40,7 +38,7 @@ def _walk(
         folder,
         cams,
         affinity,
-        run.psa,
+        recipe.refine_masks,
         recipe.refine_crf,
         detect_runtime(),
         out,

@@ -92,7 +92,7 @@ def tiny_run() -> Callable[..., RunParams]:
 
     Words that are no field of RunParams go to the section of the contrast (with its names), that
     of HSC where there is none, or, for those of `eps`, to it; a dictionary changes keys of a
-    section: `psa={"crf": False}`.
+    section: `psa={"alpha_low": 2}`.
     """
 
     def make(**changes: Any) -> RunParams:
@@ -139,12 +139,6 @@ def tiny_run() -> Callable[..., RunParams]:
                 "enabled": False,
                 "alpha_low": 4,
                 "alpha_high": 24,
-                "beta": 8,
-                "steps": 16,
-                "background": "power",
-                "background_alpha": 8,
-                "background_score": 0.3,
-                "crf": True,
             },
         }
         section = "ppc" if changes.get("contrast") == "ppc" else "hsc"

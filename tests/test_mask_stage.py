@@ -16,7 +16,7 @@ from hsc.errors import HscError
 from hsc.mask_stage import refine_masks, walk_all
 from hsc.nets.affinity import affinity_network, load_affinity_network
 from hsc.nets.weights import save_weights
-from hsc.params import CrfParams, PsaParams, RunParams
+from hsc.params import CrfParams, WalkParams
 from hsc.random_walk import walk_cam
 from hsc.scoring import read_labels
 from hsc.store import CamReader, CamWriter
@@ -66,8 +66,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def psa(tiny_run: Callable[..., RunParams]) -> PsaParams:
-    return tiny_run().psa
+def walk() -> WalkParams:
+    return WalkParams(
+        beta=8,
+        steps=16,
+        background="power",
+        background_alpha=8,
+        background_score=0.3,
+        crf=True,
+    )
 
 
 Refine = Callable[..., dict[str, bytes]]
@@ -75,7 +82,7 @@ Refine = Callable[..., dict[str, bytes]]
 
 @pytest.fixture
 def refine(
-    tiny_folder: VocFolder, cams: Path, weights: Path, psa: PsaParams, cpu: Any, tmp_path: Path
+    tiny_folder: VocFolder, cams: Path, weights: Path, walk: WalkParams, cpu: Any, tmp_path: Path
 ) -> Refine:
     """Run the stage with changes; the files that it wrote."""
 
@@ -84,7 +91,7 @@ def refine(
             "folder": tiny_folder,
             "cams": cams,
             "weights": weights,
-            "psa": psa,
+            "walk": walk,
             "crf": CRF,
             "runtime": cpu,
             "output": tmp_path / name,
@@ -100,7 +107,7 @@ def refine(
 
 
 def walked(
-    folder: VocFolder, cams: Path, weights: Path, psa: PsaParams
+    folder: VocFolder, cams: Path, weights: Path, walk: WalkParams
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(id, scores after the walk, class indices) of the pictures with tags, written out."""
     network, _ = load_affinity_network(weights)
@@ -111,12 +118,12 @@ def walked(
                 continue
             padded = np.zeros((1, 3, 40, 40), np.float32)  # pictures of 36, cells of 8
             padded[0, :, :36, :36] = normalise(folder.image(image_id))
-            background = (1 - cam.max(0, keepdims=True)) ** psa.background_alpha
-            if psa.background == "constant":
-                background = np.full_like(cam[:1], psa.background_score)
+            background = (1 - cam.max(0, keepdims=True)) ** walk.background_alpha
+            if walk.background == "constant":
+                background = np.full_like(cam[:1], walk.background_score)
             scores = torch.from_numpy(np.concatenate([background, cam]))
             affinity = network(torch.from_numpy(padded))[0]
-            found = walk_cam(scores, affinity, network.offsets, 8, psa.beta, psa.steps)
+            found = walk_cam(scores, affinity, network.offsets, 8, walk.beta, walk.steps)
             yield image_id, found.numpy(), np.array([0, *classes], np.uint8)
 
 
@@ -127,18 +134,18 @@ def test_masks_are_made_one_by_one(
     tiny_folder: VocFolder,
     cams: Path,
     weights: Path,
-    psa: PsaParams,
+    walk: WalkParams,
     tmp_path: Path,
     background: str,
     crf: str,
 ) -> None:
-    psa = psa.model_copy(update={"background": background, "crf": crf != "off"})
+    walk = walk.model_copy(update={"background": background, "crf": crf != "off"})
     params = CRF.model_copy(update={"unary": "alpha" if crf == "alpha" else "labels"})
-    files = refine("out", psa=psa, crf=params)
+    files = refine("out", walk=walk, crf=params)
     ids = tiny_folder.ids("train_aug")
     assert sorted(files) == sorted(f"{image_id}.png" for image_id in ids)
     seen = 0
-    for image_id, scores, indices in walked(tiny_folder, cams, weights, psa):
+    for image_id, scores, indices in walked(tiny_folder, cams, weights, walk):
         image, expected = tiny_folder.image(image_id), indices[scores.argmax(0)]
         if crf == "labels":
             expected = refine_labels(image, expected, 9, kernels(CRF), 0.7)
@@ -151,10 +158,10 @@ def test_masks_are_made_one_by_one(
     assert not read_labels(tmp_path / "out", min(ids)).any(), "no tags: all background"
 
 
-def test_every_parameter_counts(refine: Refine, psa: PsaParams) -> None:
+def test_every_parameter_counts(refine: Refine, walk: WalkParams) -> None:
     plain = refine("plain")
     assert refine("again") == plain
-    assert refine("score", psa=psa.model_copy(update={"background_score": 0.9})) == plain
+    assert refine("score", walk=walk.model_copy(update={"background_score": 0.9})) == plain
     for key, value in {
         "beta": 1.0,
         "steps": 1,
@@ -162,7 +169,7 @@ def test_every_parameter_counts(refine: Refine, psa: PsaParams) -> None:
         "background_alpha": 2.0,
         "crf": False,
     }.items():
-        assert refine(key, psa=psa.model_copy(update={key: value})) != plain, key
+        assert refine(key, walk=walk.model_copy(update={key: value})) != plain, key
 
 
 def test_number_of_processes_does_not_matter(refine: Refine) -> None:
@@ -182,13 +189,13 @@ def test_progress_sees_every_picture(refine: Refine, tiny_folder: VocFolder) -> 
 
 
 def test_pictures_are_taken_as_they_are_needed(
-    tiny_folder: VocFolder, cams: Path, psa: PsaParams, weights: Path, cpu: Any
+    tiny_folder: VocFolder, cams: Path, walk: WalkParams, weights: Path, cpu: Any
 ) -> None:
     network, _ = load_affinity_network(weights)
     calls: list[int] = []
     network.register_forward_hook(lambda *_: calls.append(1))
     ids = sorted(tiny_folder.ids("train_aug"))
-    tasks = walk_all(network, 8, tiny_folder, ids, cams, psa, cpu)
+    tasks = walk_all(network, 8, tiny_folder, ids, cams, walk, cpu)
     next(tasks)
     assert calls == [], "the first has no tag"
     next(tasks)

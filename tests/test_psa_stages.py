@@ -99,8 +99,10 @@ def test_off_writes_marks_and_links_the_crf(off: Path) -> None:
 def test_off_other_parameters_of_psa_change_nothing(off: Path, tmp_path: Path) -> None:
     """So DVC, which compares outputs, runs nothing after these stages again."""
     folder = shutil.copytree(off, tmp_path / "work")
-    before = {path: data for path, data in contents(folder).items() if path != "params.yaml"}
-    change(folder / PARAMS, psa__alpha_low=1, psa__beta=2, psa__steps=3, psa__background="constant")
+    settings = ("params.yaml", "recipes/shapes.yaml")
+    before = {path: data for path, data in contents(folder).items() if path not in settings}
+    change(folder / PARAMS, psa__alpha_low=1)
+    change(folder / RECIPE, refine_masks__beta=2, refine_masks__background="constant")
     again(folder, *STAGES)
     after = contents(folder)
     assert {path: after[path] for path in before} == before
@@ -260,8 +262,9 @@ def test_label_beyond_the_classes(work: Path) -> None:
 
 
 def test_no_steps(work: Path) -> None:
-    change(work / PARAMS, psa__steps=0)
-    assert fail(work, "refine_masks").startswith("params.yaml: psa.steps: ")
+    change(work / RECIPE, refine_masks__steps=0)
+    message = fail(work, "refine_masks")
+    assert message.startswith("recipes/shapes.yaml: refine_masks.steps: ")
 
 
 def test_weights_of_another_kind(work: Path) -> None:

@@ -64,8 +64,8 @@ def prepare(root: Path, pictures: int, size: tuple[int, int]) -> Callable[[int],
 
 
 def refine(root: Path, processes: int) -> None:
-    """Run the stage on what `prepare` wrote."""
-    subprocess.run(
+    """Run the stage on what `prepare` wrote. Raises HscError when it fails, with what it said."""
+    done = subprocess.run(
         [
             sys.executable, "-m", "stages.refine_crf", "--params", root / "params.yaml",
             "--recipes", root / "recipes", "--data", root / "data", "--cams", root / "cams.h5",
@@ -73,9 +73,11 @@ def refine(root: Path, processes: int) -> None:
         ],
         cwd=REPOSITORY,
         env=os.environ | {"HSC_PROCESSES": str(processes)},
-        check=True,
         capture_output=True,
+        text=True,
     )  # fmt: skip
+    if done.returncode:
+        raise HscError(f"crf_workers: the stage failed: {done.stderr}")
 
 
 def compare(first: Path, second: Path, count: int) -> None:

@@ -152,6 +152,13 @@ def test_other_labels_from_two_processes_are_noticed(monkeypatch: pytest.MonkeyP
         crf_workers.measure(1, **TINY)
 
 
+def test_a_stage_that_fails_says_why(tmp_path: Path) -> None:
+    run = crf_workers.prepare(tmp_path, **TINY)
+    (tmp_path / "seeds" / "0001.png").unlink()
+    with pytest.raises(HscError, match=r"the stage failed: (.|\n)*seeds/0001\.png: no such file"):
+        run(1)
+
+
 def test_missing_labels_are_noticed(tmp_path: Path) -> None:
     for name in ("1", "2"):
         (tmp_path / name).mkdir()
