@@ -211,6 +211,19 @@ class Recipe(Frozen):
             )
         return self
 
+    @pydantic.model_validator(mode="after")
+    def _check_affinity(self) -> Self:
+        """A crop smaller than the radius never shows the longer pairs to the network."""
+        stride, how = self.network.output_stride, self.train_affinity
+        cells = -(-how.augmentation.crop_size // stride)
+        if cells < how.radius:
+            raise ValueError(
+                f"train_affinity.augmentation.crop_size: {how.augmentation.crop_size} pixels are "
+                f"{cells} cells, fewer than train_affinity.radius, {how.radius}; take crops of "
+                f"{how.radius * stride} pixels or more, or a smaller radius"
+            )
+        return self
+
 
 def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
     """Read `params.yaml` and the recipe that it names.

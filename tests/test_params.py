@@ -497,6 +497,20 @@ def test_the_low_alpha_is_below_the_high_one(house: House) -> None:
     assert "alpha_low has to be below alpha_high" in message
 
 
+def test_a_crop_has_room_for_the_radius(house: House) -> None:
+    """Map cells are 4 pixels wide here: 17 pixels are 5 cells, 16 are 4."""
+    crop = "train_affinity.augmentation.crop_size"
+    house.edit(house.recipe, "network.output_stride", 4)
+    house.edit(house.recipe, "train_affinity.radius", 5)
+    house.edit(house.recipe, crop, 17)
+    parameters.load(house.params, house.recipes)
+    house.edit(house.recipe, crop, 16)
+    message = house.message()
+    assert message.startswith(f"{house.recipe}: ")
+    assert "16 pixels are 4 cells, fewer than train_affinity.radius, 5" in message
+    assert "crops of 20 pixels or more" in message
+
+
 def test_psa_has_the_labels_of_its_paper_and_is_off() -> None:
     run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
     assert not run.psa.enabled
