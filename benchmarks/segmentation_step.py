@@ -25,12 +25,9 @@ from torch import Tensor
 
 from benchmarks.full_step import peak_bytes
 from hsc.data.classes import IGNORE, VOC_CLASSES
+from hsc.engine.label_training import label_optimiser
 from hsc.engine.runtime import Runtime, detect_runtime, seed_torch
-from hsc.engine.segmentation_training import (
-    SegmentationObjective,
-    segmentation_optimiser,
-    segmentation_spec,
-)
+from hsc.engine.segmentation_training import SegmentationObjective, segmentation_spec
 from hsc.nets.build import deeplab_network
 from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
 
@@ -122,7 +119,7 @@ def measure(name: str, batch: int, crop: int, steps: int, threads: int) -> dict[
         deeplab_network(segmentation_spec(VOC_CLASSES, network(name)))
     )
     objective.to(runtime.device, memory_format=torch.channels_last)
-    optimiser = segmentation_optimiser(objective.network, training(batch, crop))
+    optimiser = label_optimiser(objective.network, training(batch, crop))
     data = random_batch(batch, crop, runtime.device)
     # the first of each allocates
     passes = [forward(objective, data, runtime) for _ in range(steps + 1)][1:]

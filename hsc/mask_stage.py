@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import Dataset
 
+from hsc.crf import cam_probabilities
 from hsc.crf_stage import Task, refine_scores, score_labels, write_all
 from hsc.data.transforms import normalise
 from hsc.data.voc import VocFolder
@@ -25,7 +25,7 @@ from hsc.errors import HscError
 from hsc.nets.affinity import AffinityNetwork, load_affinity_network
 from hsc.params import CrfParams, WalkParams
 from hsc.pool import map_ordered
-from hsc.random_walk import power_background, walk_cam
+from hsc.random_walk import walk_cam
 from hsc.store import CamReader
 
 
@@ -86,18 +86,17 @@ def walk_all(
                         f"{image_id}: its affinities are not finite: the weights have run away; "
                         "train the affinity network again with a lower learning rate"
                     )
-                start = with_background(torch.from_numpy(cam).to(runtime.device), walk)
+                start = torch.from_numpy(with_background(cam, walk)).to(runtime.device)
                 scores = walk_cam(start, affinity, network.offsets, stride, walk.beta, walk.steps)
             yield image_id, picture.numpy(), scores.cpu().numpy(), classes
 
 
-def with_background(cam: Tensor, walk: WalkParams) -> Tensor:
-    """The background's scores in front of a CAM: (K, H, W) to (K+1, H, W)."""
+def with_background(cam: NDArray, walk: WalkParams) -> NDArray[np.float32]:
+    """The background's scores in front of a CAM: (K, H, W) to float32 (K+1, H, W)."""
     if walk.background == "power":
-        background = power_background(cam, walk.background_alpha)
-    else:
-        background = torch.full_like(cam[:1], walk.background_score)
-    return torch.cat([background, cam])
+        return cam_probabilities(cam, walk.background_alpha)
+    background = np.full_like(cam[:1], walk.background_score)
+    return np.concatenate([background, cam])
 
 
 class _Pictures(Dataset[tuple[str, NDArray[np.uint8], NDArray[np.float32]]]):

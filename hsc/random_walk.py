@@ -61,14 +61,6 @@ def pool_scores(scores: Tensor, stride: int) -> Tensor:
     return F.avg_pool2d(F.pad(scores.float(), beyond), stride)
 
 
-def power_background(cam: Tensor, alpha: float) -> Tensor:
-    """(1 - the strongest class) ** alpha, (1, H, W), of a CAM (K, H, W) in [0, 1], K > 0.
-
-    alpha: the higher, the less background (PSA: 16).
-    """
-    return (1 - cam.amax(dim=0, keepdim=True)) ** alpha
-
-
 @torch.no_grad()
 def random_walk(
     scores: Tensor,
@@ -87,8 +79,7 @@ def random_walk(
     Raises ValueError for shapes that do not fit, fewer than 1 step, a beta that is not positive,
     and affinities outside [0, 1].
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
+    coefficients = chebyshev_power(steps)
     if not beta > 0:
         raise ValueError(f"beta must be positive, got {beta}")
     if affinity.shape != (len(offsets), *scores.shape[1:]):
@@ -103,7 +94,6 @@ def random_walk(
     product = multiply(bands, shifts)
     # Summed in the order of the products, so that a constant 1 stays 1 to the last bit.
     sums = product(torch.ones_like(bands[:1]))
-    coefficients = chebyshev_power(steps)
     kept = terms_within(coefficients, tolerance * float((sums.min() / sums.sum()).sqrt()))
     rows = scores.float().flatten(1)  # (K, n), Chebyshev's T_0; next comes T_1
     before, now = rows, product(rows) / sums

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hsc.data.shapes import ShapesConfig, generate
@@ -19,6 +20,7 @@ from hsc.params import (
     TrainCamParams,
 )
 from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.store import CamWriter
 
 # The files whose tests tests/test_golden.py collects.
 pytest.register_assert_rewrite(
@@ -84,6 +86,20 @@ def tiny_augmentation() -> AugmentationParams:
         saturation=0.1,
         hue=0.05,
     )
+
+
+@pytest.fixture(scope="session")
+def tiny_cams(tmp_path_factory: pytest.TempPathFactory, tiny_folder: VocFolder) -> Path:
+    """Half-hearted maps of the tagged classes; the first picture has none."""
+    path = tmp_path_factory.mktemp("cams") / "cams.h5"
+    random = np.random.default_rng(0)
+    with CamWriter(path, tiny_folder.class_names, "digest") as writer:
+        for number, image_id in enumerate(sorted(tiny_folder.ids("train_aug"))):
+            mask = tiny_folder.mask(image_id)
+            classes = np.flatnonzero(tiny_folder.tags(image_id)) + 1 if number else np.empty(0, int)
+            inside = mask[None] == classes[:, None, None]
+            writer.add(image_id, 0.5 * inside + 0.4 * random.random(inside.shape), classes)
+    return path
 
 
 @pytest.fixture(scope="session")

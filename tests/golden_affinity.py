@@ -17,10 +17,11 @@ from torch import Tensor
 from benchmarks.reference_affinity import dense_affinity
 from hsc.affinity import PairLabels, pair_labels, pair_offsets, pair_windows
 from hsc.alpha_labels import merge_alpha
+from hsc.crf import cam_probabilities
 from hsc.losses.affinity import affinity_loss, pair_sums
 from hsc.nets.affinity import AffinityNetwork, affinity_network
 from hsc.nets.published import affinity_spec
-from hsc.random_walk import pool_scores, power_background, random_walk, walk_cam
+from hsc.random_walk import pool_scores, random_walk, walk_cam
 from tests.golden import assert_close, cases, load
 from tests.golden_networks import weights_of
 
@@ -95,8 +96,7 @@ def network(scale: float, radius: int) -> AffinityNetwork:
 @pytest.mark.parametrize("path", cases("07d_random_walk"))
 def test_random_walk(path: Path) -> None:
     inputs, outputs, meta = load(path)
-    cam = torch.from_numpy(inputs["cam"])
-    scores = torch.cat([power_background(cam, meta["alpha"]), cam])
+    scores = torch.from_numpy(cam_probabilities(inputs["cam"], meta["alpha"]))
     cells = pool_scores(scores, 8)
     affinity = from_dense(torch.from_numpy(inputs["aff"]), *cells.shape[1:])
     walk = {"beta": meta["beta"], "steps": 2 ** meta["logt"]}

@@ -60,20 +60,6 @@ def seeds(tmp_path_factory: pytest.TempPathFactory, tiny_folder: VocFolder) -> P
     return folder
 
 
-@pytest.fixture(scope="module")
-def cams(tmp_path_factory: pytest.TempPathFactory, tiny_folder: VocFolder) -> Path:
-    """Half-hearted maps of the tagged classes; the first picture has none."""
-    path = tmp_path_factory.mktemp("cams") / "cams.h5"
-    random = np.random.default_rng(0)
-    with CamWriter(path, tiny_folder.class_names, "digest") as writer:
-        for number, image_id in enumerate(sorted(tiny_folder.ids("train_aug"))):
-            mask = tiny_folder.mask(image_id)
-            classes = np.flatnonzero(tiny_folder.tags(image_id)) + 1 if number else np.empty(0, int)
-            inside = mask[None] == classes[:, None, None]
-            writer.add(image_id, 0.5 * inside + 0.4 * random.random(inside.shape), classes)
-    return path
-
-
 def test_labels_are_refined_one_by_one(tiny_folder: VocFolder, seeds: Path, tmp_path: Path) -> None:
     ids = tiny_folder.ids("train_aug")
     absent = tmp_path / "absent.h5"
@@ -90,10 +76,12 @@ def test_labels_are_refined_one_by_one(tiny_folder: VocFolder, seeds: Path, tmp_
     assert changed > 6
 
 
-def test_cams_are_refined_one_by_one(tiny_folder: VocFolder, cams: Path, tmp_path: Path) -> None:
+def test_cams_are_refined_one_by_one(
+    tiny_folder: VocFolder, tiny_cams: Path, tmp_path: Path
+) -> None:
     ids = tiny_folder.ids("train_aug")
-    assert refine_all(tiny_folder, cams, tmp_path / "absent", ALPHA, tmp_path, 1) == len(ids)
-    with CamReader(cams) as reader:
+    assert refine_all(tiny_folder, tiny_cams, tmp_path / "absent", ALPHA, tmp_path, 1) == len(ids)
+    with CamReader(tiny_cams) as reader:
         for image_id in ids:
             expected = refine_cam(tiny_folder.image(image_id), *reader.read(image_id), 7, CONFIG)
             np.testing.assert_array_equal(read_labels(tmp_path, image_id), expected)
@@ -125,12 +113,12 @@ def test_every_parameter_counts(tiny_folder: VocFolder, seeds: Path, tmp_path: P
 
 @pytest.mark.parametrize("params", [PARAMS, ALPHA], ids=["labels", "alpha"])
 def test_number_of_processes_does_not_matter(
-    tiny_folder: VocFolder, seeds: Path, cams: Path, tmp_path: Path, params: CrfParams
+    tiny_folder: VocFolder, seeds: Path, tiny_cams: Path, tmp_path: Path, params: CrfParams
 ) -> None:
     found = []
     for processes in (1, 2, 3):
         output = tmp_path / str(processes)
-        refine_all(tiny_folder, cams, seeds, params, output, processes)
+        refine_all(tiny_folder, tiny_cams, seeds, params, output, processes)
         found.append({path.name: path.read_bytes() for path in output.iterdir()})
     assert len(found[0]) == 12
     assert found[0] == found[1] == found[2]
@@ -139,7 +127,7 @@ def test_number_of_processes_does_not_matter(
 @pytest.mark.parametrize(("processes", "ahead"), [(1, 1), (2, 8)])
 def test_progress_and_memory(
     tiny_folder: VocFolder,
-    cams: Path,
+    tiny_cams: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     processes: int,
@@ -164,7 +152,7 @@ def test_progress_and_memory(
             yield image_id
 
     monkeypatch.setattr(CamReader, "read", counting)
-    refine_all(tiny_folder, cams, tmp_path / "none", ALPHA, output, processes, progress)
+    refine_all(tiny_folder, tiny_cams, tmp_path / "none", ALPHA, output, processes, progress)
     assert tuple(seen) == tiny_folder.ids("train_aug")
     assert len(unwritten) == len(seen) == 12
     assert max(unwritten) == ahead
@@ -281,12 +269,12 @@ def test_cams_of_another_size_or_data_set_are_errors(
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_affinity_labels_are_made_one_by_one(
-    tiny_folder: VocFolder, cams: Path, tmp_path: Path, processes: int
+    tiny_folder: VocFolder, tiny_cams: Path, tmp_path: Path, processes: int
 ) -> None:
     alphas, ids = (1.0, 24.0), tiny_folder.ids("train_aug")
-    assert label_all(tiny_folder, cams, alphas, PARAMS, tmp_path, processes) == len(ids)
+    assert label_all(tiny_folder, tiny_cams, alphas, PARAMS, tmp_path, processes) == len(ids)
     values = set()
-    with CamReader(cams) as reader:
+    with CamReader(tiny_cams) as reader:
         for image_id in ids:
             expected = alpha_labels(
                 tiny_folder.image(image_id), *reader.read(image_id), alphas, CONFIG

@@ -44,20 +44,6 @@ CRF = CrfParams(
 
 
 @pytest.fixture(scope="module")
-def cams(tmp_path_factory: pytest.TempPathFactory, tiny_folder: VocFolder) -> Path:
-    """Noisy maps of the tagged classes; the first picture has none."""
-    path = tmp_path_factory.mktemp("cams") / "cams.h5"
-    random = np.random.default_rng(0)
-    with CamWriter(path, tiny_folder.class_names, "digest") as writer:
-        for number, image_id in enumerate(sorted(tiny_folder.ids("train_aug"))):
-            mask = tiny_folder.mask(image_id)
-            classes = np.flatnonzero(tiny_folder.tags(image_id)) + 1 if number else np.empty(0, int)
-            inside = mask[None] == classes[:, None, None]
-            writer.add(image_id, 0.5 * inside + 0.4 * random.random(inside.shape), classes)
-    return path
-
-
-@pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "affinity.pt"
     torch.manual_seed(2)
@@ -82,14 +68,19 @@ Refine = Callable[..., dict[str, bytes]]
 
 @pytest.fixture
 def refine(
-    tiny_folder: VocFolder, cams: Path, weights: Path, walk: WalkParams, cpu: Any, tmp_path: Path
+    tiny_folder: VocFolder,
+    tiny_cams: Path,
+    weights: Path,
+    walk: WalkParams,
+    cpu: Any,
+    tmp_path: Path,
 ) -> Refine:
     """Run the stage with changes; the files that it wrote."""
 
     def run(name: str, **changes: Any) -> dict[str, bytes]:
         arguments: dict[str, Any] = {
             "folder": tiny_folder,
-            "cams": cams,
+            "cams": tiny_cams,
             "weights": weights,
             "walk": walk,
             "crf": CRF,
@@ -132,7 +123,7 @@ def walked(
 def test_masks_are_made_one_by_one(
     refine: Refine,
     tiny_folder: VocFolder,
-    cams: Path,
+    tiny_cams: Path,
     weights: Path,
     walk: WalkParams,
     tmp_path: Path,
@@ -145,7 +136,7 @@ def test_masks_are_made_one_by_one(
     ids = tiny_folder.ids("train_aug")
     assert sorted(files) == sorted(f"{image_id}.png" for image_id in ids)
     seen = 0
-    for image_id, scores, indices in walked(tiny_folder, cams, weights, walk):
+    for image_id, scores, indices in walked(tiny_folder, tiny_cams, weights, walk):
         image, expected = tiny_folder.image(image_id), indices[scores.argmax(0)]
         if crf == "labels":
             expected = refine_labels(image, expected, 9, kernels(CRF), 0.7)
@@ -189,13 +180,13 @@ def test_progress_sees_every_picture(refine: Refine, tiny_folder: VocFolder) -> 
 
 
 def test_pictures_are_taken_as_they_are_needed(
-    tiny_folder: VocFolder, cams: Path, walk: WalkParams, weights: Path, cpu: Any
+    tiny_folder: VocFolder, tiny_cams: Path, walk: WalkParams, weights: Path, cpu: Any
 ) -> None:
     network, _ = load_affinity_network(weights)
     calls: list[int] = []
     network.register_forward_hook(lambda *_: calls.append(1))
     ids = sorted(tiny_folder.ids("train_aug"))
-    tasks = walk_all(network, 8, tiny_folder, ids, cams, walk, cpu)
+    tasks = walk_all(network, 8, tiny_folder, ids, tiny_cams, walk, cpu)
     next(tasks)
     assert calls == [], "the first has no tag"
     next(tasks)

@@ -18,7 +18,6 @@ from hsc.random_walk import (
     chebyshev_power,
     diagonal_product,
     pool_scores,
-    power_background,
     random_walk,
     row_product,
     terms_within,
@@ -209,11 +208,6 @@ def test_affinities_outside_0_to_1_are_errors(value: float) -> None:
 def test_pooling_counts_what_lies_beyond_as_0() -> None:
     pooled = pool_scores(torch.ones(1, 3, 5), 2)
     assert pooled.tolist() == [[[1, 1, 0.5], [0.5, 0.5, 0.25]]]
-
-
-def test_power_background_by_hand() -> None:
-    cam = torch.tensor([[[0.0, 0.5]], [[0.25, 1.0]]])
-    assert power_background(cam, 2).tolist() == [[[0.5625, 0.0]]]
 
 
 @pytest.mark.parametrize(("height", "width"), [(23, 30), (24, 32), (3, 5)])

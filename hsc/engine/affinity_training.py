@@ -10,21 +10,17 @@ from typing import Any
 from torch import Tensor, nn
 
 from hsc.affinity import cell_labels, pair_labels
-from hsc.data.samples import SegmentationSamples
-from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.distributed import gather, is_first
 from hsc.engine.checkpoints import ResumeFile
-from hsc.engine.loading import step_batches
-from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
+from hsc.engine.label_training import train_on_labels
 from hsc.engine.runtime import Runtime, seed_torch
-from hsc.engine.training import History, train
+from hsc.engine.training import History
 from hsc.losses.affinity import PairSums, affinity_loss, pair_sums
 from hsc.nets.affinity import AffinityNetwork, affinity_network
 from hsc.nets.build import load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, TrainAffinityParams
-from hsc.scoring import read_labels
 
 
 class AffinityObjective(nn.Module):
@@ -68,31 +64,8 @@ def train_affinity(
     objective = AffinityObjective(affinity_network(spec), network.output_stride)
     affinity = objective.network
     load_backbone(affinity.backbone, backbone, spec)
-    groups = parameter_groups(
-        affinity.named_parameters(),
-        affinity.role,
-        {"pretrained": 1.0, "new": params.lr_new},
-        params.lr_bias,
-        params.weight_decay,
-    )
-    samples = SegmentationSamples(
-        folder,
-        folder.ids("train_aug"),
-        labels,
-        read_labels,
-        Augmentation(**params.augmentation.model_dump()),
-        seed,
-    )
-    history = train(
-        objective,
-        build_optimiser(params.optimiser, groups, params.lr, params.momentum),
-        step_batches(samples, seed, params.batch_size, params.steps, runtime),
-        params.steps,
-        lambda step: poly_rate(params.lr, step, params.steps, params.power),
-        runtime,
-        resume,
-        params.checkpoint_every,
-        title="affinity",
+    history = train_on_labels(
+        objective, affinity, folder, labels, seed, params, runtime, resume, title="affinity"
     )
     if is_first():
         save_weights(output, "affinity", spec, affinity.state_dict())

@@ -11,15 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsc.data.classes import IGNORE
-from hsc.data.samples import SegmentationSamples
-from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.distributed import gather, is_first
 from hsc.engine.checkpoints import ResumeFile
-from hsc.engine.loading import step_batches
-from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
+from hsc.engine.label_training import train_on_labels
 from hsc.engine.runtime import Runtime, seed_torch
-from hsc.engine.training import History, train
+from hsc.engine.training import History
 from hsc.files import digest_file
 from hsc.nets.backbones import Backbone
 from hsc.nets.build import deeplab_network, load_backbone
@@ -28,7 +25,6 @@ from hsc.nets.imported import locate, read_weights
 from hsc.nets.weights import load_state, save_weights
 from hsc.params_base import ImportParams
 from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
-from hsc.scoring import read_labels
 
 
 class SegmentationObjective(nn.Module):
@@ -79,24 +75,8 @@ def train_segmentation(
     objective = SegmentationObjective(deeplab_network(spec))
     deeplab = objective.network
     origin = load_initial(deeplab.backbone, spec, params.initial_weights, backbone)
-    samples = SegmentationSamples(
-        folder,
-        folder.ids("train_aug"),
-        masks,
-        read_labels,
-        Augmentation(**params.augmentation.model_dump()),
-        seed,
-    )
-    history = train(
-        objective,
-        segmentation_optimiser(deeplab, params),
-        step_batches(samples, seed, params.batch_size, params.steps, runtime),
-        params.steps,
-        lambda step: poly_rate(params.lr, step, params.steps, params.power),
-        runtime,
-        resume,
-        params.checkpoint_every,
-        title="segmentation",
+    history = train_on_labels(
+        objective, deeplab, folder, masks, seed, params, runtime, resume, title="segmentation"
     )
     if is_first():
         save_weights(output, "deeplab", spec | {"initial_weights": origin}, deeplab.state_dict())
@@ -109,18 +89,6 @@ def segmentation_spec(
     """The network's specification (`hsc.nets.build.deeplab_network`)."""
     head = network.head.model_dump(mode="json")
     return {**network.backbone_spec, "class_names": list(class_names), "head": head}
-
-
-def segmentation_optimiser(deeplab: DeepLab, params: TrainSegmentationParams) -> Any:
-    """The optimiser with the groups of pretrained and new parameters."""
-    groups = parameter_groups(
-        deeplab.named_parameters(),
-        deeplab.role,
-        {"pretrained": 1.0, "new": params.lr_new},
-        params.lr_bias,
-        params.weight_decay,
-    )
-    return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
 
 
 def load_initial(

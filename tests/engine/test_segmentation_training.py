@@ -19,13 +19,11 @@ from hsc.engine.segmentation_training import (
     Trained,
     initial_file,
     load_initial,
-    segmentation_optimiser,
-    segmentation_spec,
     train_segmentation,
 )
 from hsc.errors import HscError
 from hsc.nets.backbones import SmallResNet
-from hsc.nets.build import deeplab_network, load_deeplab
+from hsc.nets.build import load_deeplab
 from hsc.params_base import ImportParams
 from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
 
@@ -295,28 +293,3 @@ def test_every_head_trains_and_comes_back(
     loaded, spec = load_deeplab(output)
     assert spec["head"]["kind"] == head["kind"]
     assert loaded(torch.zeros(1, 3, 20, 24)).shape == (1, 9, 20, 24)
-
-
-def test_groups_are_those_of_the_published_recipe(
-    tiny_segmentation_network: SegmentationNetworkParams,
-    tiny_segmentation_params: TrainSegmentationParams,
-) -> None:
-    """Rates by role and by weight or bias; biases, norms included, without decay."""
-    deeplab = deeplab_network(segmentation_spec(("cat", "dog"), tiny_segmentation_network))
-    params = tiny_segmentation_params.model_copy(
-        update={"lr": 1e-3, "lr_new": 10.0, "lr_bias": 2.0, "weight_decay": 5e-4, "momentum": 0.9}
-    )
-    groups = segmentation_optimiser(deeplab, params).param_groups
-    names = {parameter: name for name, parameter in deeplab.named_parameters()}
-    found = {
-        (names[p].split(".")[0] == "backbone", p.ndim == 1): (g["factor"], g["weight_decay"])
-        for g in groups
-        for p in g["params"]
-    }
-    assert found == {
-        (True, False): (1.0, 5e-4),
-        (True, True): (2.0, 0.0),
-        (False, False): (10.0, 5e-4),
-        (False, True): (20.0, 0.0),
-    }
-    assert {group["momentum"] for group in groups} == {0.9}

@@ -1,0 +1,71 @@
+"""What trainings on label maps share: the samples, the optimiser and the loop, by the recipe.
+
+AffinityNet learns from what two CRFs agree about, DeepLab from the pseudo labels. Ground-truth
+masks are never read here.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hsc.data.samples import SegmentationSamples
+from hsc.data.transforms import Augmentation
+from hsc.data.voc import VocFolder
+from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.loading import step_batches
+from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
+from hsc.engine.runtime import Runtime
+from hsc.engine.training import History, train
+from hsc.params_base import TrainingParams
+from hsc.scoring import read_labels
+
+
+def train_on_labels(
+    objective: Any,
+    network: Any,
+    folder: VocFolder,
+    labels: Path,
+    seed: int,
+    params: TrainingParams,
+    runtime: Runtime,
+    resume: ResumeFile,
+    title: str,
+) -> History:
+    """Train on `<labels>/<id>.png` of `train_aug`; returns the losses of every step.
+
+    objective: as `train` wants it, with `network` in it. title: of the progress bar. Raises
+    HscError for labels that are missing, damaged or of another data set, and for a loss that is not
+    finite.
+    """
+    samples = SegmentationSamples(
+        folder,
+        folder.ids("train_aug"),
+        labels,
+        read_labels,
+        Augmentation(**params.augmentation.model_dump()),
+        seed,
+    )
+    return train(
+        objective,
+        label_optimiser(network, params),
+        step_batches(samples, seed, params.batch_size, params.steps, runtime),
+        params.steps,
+        lambda step: poly_rate(params.lr, step, params.steps, params.power),
+        runtime,
+        resume,
+        params.checkpoint_every,
+        title=title,
+    )
+
+
+def label_optimiser(network: Any, params: TrainingParams) -> torch.optim.Optimizer:
+    """The optimiser with the groups of pretrained and new parameters, told by `network.role`."""
+    groups = parameter_groups(
+        network.named_parameters(),
+        network.role,
+        {"pretrained": 1.0, "new": params.lr_new},
+        params.lr_bias,
+        params.weight_decay,
+    )
+    return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
