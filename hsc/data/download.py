@@ -6,20 +6,17 @@ whole. What was interrupted stays, and the next run, or the next mirror, goes on
 
 import hashlib
 import http.client
-import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from hsc.data.room import check_room
 from hsc.errors import HscError
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes that are there and the bytes of all."""
+from hsc.progress import Bars, Progress, silent
 
 _BLOCK = 1 << 20
 _TIMEOUT = 60  # seconds without a byte
@@ -32,38 +29,36 @@ class Archive:
 
     name: under which it is kept. sources: where to look, in this order: http(s) and file URLs,
     paths of the file, or of a folder that has it under its name. digest: `md5:` or `sha256:` and
-    the hex digits. size: bytes.
+    the hex digits; None where the publisher tells none: then a broken off download is only resumed
+    within one run, for what lies there could be of another file. size: bytes, None if unknown.
     """
 
     name: str
     sources: tuple[str, ...]
-    digest: str
-    size: int
+    digest: str | None = None
+    size: int | None = None
 
 
 class _Failed(Exception):  # noqa: N818
     """Why a source did not give the file."""
 
 
-def fetch(
-    archive: Archive, folder: Path, progress: Progress | None = None, pause: float = 2.0
-) -> Path:
+def fetch(archive: Archive, folder: Path, bars: Bars = silent, pause: float = 2.0) -> Path:
     """The path of the right file: a source's own where that is local, else `folder/<name>`.
 
-    A file that `folder` has already is checked and taken. pause: seconds before a mirror that
-    broke off is asked again. Raises HscError when no source has the right file (each with its
-    reason) and when the disk has no room for it.
+    A file that `folder` has already is checked and taken. bars: shows what is loaded and checked.
+    pause: seconds before a mirror that broke off is asked again. Raises HscError when no source
+    has the right file (each with its reason) and when the disk has no room for it.
     """
-    report = progress or (lambda done, total: None)
     target = folder / archive.name
     problems = []
     for source in (str(target), *archive.sources):
         try:
             local = _local(source, archive.name)
             if local is None:
-                return _download(source, archive, target, report, pause)
+                return _download(source, archive, target, bars, pause)
             if local != target or target.exists():
-                _check(local, archive)
+                _check(local, archive, bars)
                 return local
         except _Failed as problem:
             problems.append(f"  {source}: {problem}")
@@ -71,6 +66,18 @@ def fetch(
         f"{archive.name}: no source has it:\n" + "\n".join(problems) + "\n"
         f"get it by hand and put it into {folder}, or name another source in the recipe"
     )
+
+
+def digest(path: Path, algorithm: str = "sha256", bars: Bars = silent) -> str:
+    """`<algorithm>:` and the digest of a file in hex, told piece by piece: it may take a minute."""
+    size, done, found = path.stat().st_size, 0, hashlib.new(algorithm)
+    report = bars(f"checking {path.name}", "B")
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found.update(block)
+            done += len(block)
+            report(done, size)
+    return f"{algorithm}:{found.hexdigest()}"
 
 
 def _local(source: str, name: str) -> Path | None:
@@ -82,45 +89,49 @@ def _local(source: str, name: str) -> Path | None:
     return path / name if path.is_dir() else path
 
 
-def _check(path: Path, archive: Archive) -> None:
+def _check(path: Path, archive: Archive, bars: Bars) -> None:
     """Raise _Failed unless the file is the archive."""
     if not path.is_file():
         raise _Failed("no such file")
-    if path.stat().st_size != archive.size:
-        raise _Failed(f"{path.stat().st_size} bytes, expected {archive.size}")
-    algorithm, expected = archive.digest.split(":")
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, algorithm).hexdigest()
-    if found != expected.lower():
-        raise _Failed(f"its {algorithm} is {found}, expected {expected.lower()}")
+    size = path.stat().st_size
+    if archive.size not in (None, size):
+        raise _Failed(f"{size} bytes, expected {archive.size}")
+    if archive.digest is None:
+        return
+    algorithm, expected = archive.digest.lower().split(":")
+    found = digest(path, algorithm, bars).split(":")[1]
+    if found != expected:
+        raise _Failed(f"its {algorithm} is {found}, expected {expected}")
 
 
-def _download(url: str, archive: Archive, target: Path, report: Progress, pause: float) -> Path:
+def _download(url: str, archive: Archive, target: Path, bars: Bars, pause: float) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
+    if archive.digest is None:
+        partial.unlink(missing_ok=True)
     resumed = _size(partial) > 0
     try:
-        _complete(url, archive, partial, report, pause)
-        _check(partial, archive)
+        _complete(url, archive, partial, bars(archive.name, "B"), pause)
+        _check(partial, archive, bars)
     except _Failed:
-        if _size(partial) < archive.size:
+        if _size(partial) < (archive.size or 0):
             raise  # what there is may be right: the next mirror goes on from it
-        partial.unlink()
+        partial.unlink(missing_ok=True)
         if not resumed:
             raise
         # Perhaps only what was there before is wrong.
-        return _download(url, archive, target, report, pause)
+        return _download(url, archive, target, bars, pause)
     partial.replace(target)
     return target
 
 
 def _complete(url: str, archive: Archive, partial: Path, report: Progress, pause: float) -> None:
     """Bring the partial file to its size, with as many requests as that takes."""
-    fruitless = 0
-    while (have := _size(partial)) < archive.size:
-        _check_room(partial.parent, archive, have)
-        reason = _attempt(url, archive, partial, have, report)
-        if _size(partial) >= archive.size:
+    fruitless, total = 0, archive.size
+    while total is None or _size(partial) < total:
+        have = _size(partial)
+        total, reason = _attempt(url, archive, partial, total, report)
+        if total is not None and _size(partial) >= total:
             return
         fruitless = 0 if _size(partial) > have else fruitless + 1
         if fruitless == _FRUITLESS:
@@ -128,61 +139,60 @@ def _complete(url: str, archive: Archive, partial: Path, report: Progress, pause
         time.sleep(pause)
 
 
-def _attempt(url: str, archive: Archive, partial: Path, have: int, report: Progress) -> str:
-    """One request for what is missing; why it ended. Raises _Failed where another is useless."""
+def _attempt(
+    url: str, archive: Archive, partial: Path, total: int | None, report: Progress
+) -> tuple[int | None, str]:
+    """One request for what is missing; the bytes of all and why it ended.
+
+    Raises _Failed where another request is useless.
+    """
+    have = _size(partial)
     request = urllib.request.Request(url, headers={"User-Agent": "hsc"})
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
             start = have if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
-            _check_length(answer, archive, start)
+            total = _total(answer, start, total)
+            check_room(partial.parent, (total or 0) - start, archive.name)
             with partial.open("r+b" if start else "wb") as stream:
                 stream.seek(start)
-                _copy(answer, stream, start, archive.size, report)
-            return "the connection broke off"
+                done = _copy(answer, stream, start, total, report)
+            # An answer that told no length ends with an error unless it is whole.
+            return total or done, "the connection broke off"
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             partial.unlink()
-            return f"HTTP {error.code} {error.reason}"
-        if error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        elif error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise _Failed(f"HTTP {error.code} {error.reason}") from None
-        return f"HTTP {error.code} {error.reason}"
+        return total, f"HTTP {error.code} {error.reason}"
     except urllib.error.URLError as error:
-        return str(error.reason)
+        return total, str(error.reason)
     except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
-        return f"the connection broke off ({error})"
+        return total, f"the connection broke off ({error})"
 
 
-def _check_length(answer: http.client.HTTPResponse, archive: Archive, start: int) -> None:
-    """Told before gigabytes of something else are loaded, a page for a login for instance."""
+def _total(answer: http.client.HTTPResponse, start: int, expected: int | None) -> int | None:
+    """The bytes of the whole file. Raises _Failed where it is something else, a page for a login
+    for instance: told before gigabytes of it are loaded."""
     length = answer.headers.get("Content-Length")
-    if length is not None and start + int(length) != archive.size:
-        raise _Failed(f"{start + int(length)} bytes, expected {archive.size}")
+    found = start + int(length) if length else None
+    if expected is not None and found is not None and found != expected:
+        raise _Failed(f"{found} bytes, expected {expected}")
+    if expected is None and answer.headers.get_content_type() == "text/html":
+        raise _Failed("a web page, not the file; open it in a browser and see what it asks")
+    return expected or found
 
 
 def _copy(
-    source: http.client.HTTPResponse, sink: BinaryIO, done: int, size: int, report: Progress
-) -> None:
-    """Never more than `size` bytes, whatever is sent."""
-    while done < size and (block := source.read(min(_BLOCK, size - done))):
+    source: http.client.HTTPResponse, sink: BinaryIO, done: int, total: int | None, report: Progress
+) -> int:
+    """Never more than `total` bytes, whatever is sent; returns how many there are."""
+    while block := source.read(_BLOCK if total is None else min(_BLOCK, total - done)):
         sink.write(block)
         done += len(block)
-        report(done, size)
-
-
-def _check_room(folder: Path, archive: Archive, have: int) -> None:
-    missing, free = archive.size - have, shutil.disk_usage(folder).free
-    if free < missing:
-        raise HscError(
-            f"{folder}: {_amount(free)} are free, but {archive.name} needs {_amount(missing)} "
-            "more; free some and run the same command again"
-        )
-
-
-def _amount(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+        report(done, total or done)
+    return done
 
 
 def _size(path: Path) -> int:

@@ -8,11 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, TypeVar
 
 from hsc.errors import HscError
+from hsc.progress import Progress
 
 _Item = TypeVar("_Item")
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes of the archive that have been read and the bytes of all."""
 
 Choice = Callable[[str], str | None]
 """A member's name to the path below the folder that it gets, or None to leave it out."""
@@ -30,7 +28,8 @@ def unpack(
 
     A name that is absolute, has `..` in it or a backslash, and a chosen member that is a link or a
     device, are errors: nothing is ever written outside, nor through a link. Returns the paths, in
-    the archive's order, which is also that of reading: it is read once.
+    the archive's order, which is also that of reading: it is read once. progress: called with the
+    bytes of the archive that have been read and the bytes of all.
     Raises HscError for these, for a damaged or truncated archive and for two members of one path;
     OSError for a full disk.
     """

@@ -15,8 +15,9 @@ from pathlib import Path, PurePosixPath
 
 from hsc.data import voc
 from hsc.data.classes import VOC_CLASSES
-from hsc.data.unpack import Progress, unpack
+from hsc.data.unpack import unpack
 from hsc.errors import HscError
+from hsc.progress import Progress
 
 COUNTS = {"train": 1464, "val": 1449, "train_aug": 10582, "test": 1456}
 """Pictures in each split. `test` has an archive of its own, which needs an account."""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hsc.data import download
-from hsc.data.download import Archive, fetch
+from hsc.data import room
+from hsc.data.download import Archive, digest, fetch
 from hsc.errors import HscError
+from hsc.progress import Progress
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -26,6 +27,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.breaks: list[int] = []
         self.ranges = True
         self.status = 0
+        self.length = True
+        self.type = "application/x-tar"
         self.asked: list[str | None] = []
 
     @property
@@ -46,7 +49,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         start = start if self.server.ranges else 0
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", self.server.type)
+        if self.server.length:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.server.breaks:
             body = body[: self.server.breaks.pop(0)]
@@ -76,16 +81,26 @@ def archive(*sources: str, digest: str = DIGEST, size: int = len(CONTENT)) -> Ar
     return Archive("a.tar", sources, digest, size)
 
 
+def unknown(*sources: str) -> Archive:
+    """Of which the publisher tells neither digest nor size."""
+    return Archive("a.tar", sources)
+
+
 def get(folder: Path, *sources: str) -> Path:
     return fetch(archive(*sources), folder, pause=0)
 
 
 def test_a_download(server: Server, tmp_path: Path) -> None:
-    reports: list[tuple[int, int]] = []
-    path = fetch(archive(server.url), tmp_path / "new", lambda *done: reports.append(done))
+    reports: dict[tuple[str, str], list[tuple[int, int]]] = {}
+
+    def bars(title: str, unit: str) -> Progress:
+        return lambda *done: reports.setdefault((title, unit), []).append(done)
+
+    path = fetch(archive(server.url), tmp_path / "new", bars)
     assert path == tmp_path / "new" / "a.tar"
     assert path.read_bytes() == CONTENT
-    assert reports[-1] == (len(CONTENT), len(CONTENT))
+    assert list(reports) == [("a.tar", "B"), ("checking a.tar.partial", "B")]
+    assert {shown[-1] for shown in reports.values()} == {(len(CONTENT), len(CONTENT))}
     assert [file.name for file in path.parent.iterdir()] == ["a.tar"]
 
 
@@ -187,8 +202,49 @@ def test_md5(tmp_path: Path) -> None:
 
 def test_no_room(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")(1_000_000)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(HscError, match=r"1\.0 MB are free, but a\.tar needs 1\.3 MB more"):
         get(tmp_path, server.url)
     (tmp_path / "a.tar.partial").write_bytes(CONTENT[:700_000])
     assert get(tmp_path, server.url).is_file(), "the rest has room"
+
+
+def test_without_a_digest(server: Server, tmp_path: Path) -> None:
+    server.breaks = [500_000]
+    assert fetch(unknown(server.url), tmp_path, pause=0).read_bytes() == CONTENT
+    assert server.asked == [None, "bytes=500000-"]
+    assert fetch(unknown(server.url), tmp_path).read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
+def test_without_a_digest_nothing_old_is_resumed(
+    server: Server, other: Server, tmp_path: Path
+) -> None:
+    (tmp_path / "a.tar.partial").write_bytes(b"x" * 700_000)
+    server.breaks = [400_000, 0, 0, 0]
+    assert fetch(unknown(server.url, other.url), tmp_path, pause=0).read_bytes() == CONTENT
+    assert server.asked[0] is None
+    assert other.asked == [None], "another mirror may have another file"
+
+
+def test_without_a_digest_and_a_length(server: Server, tmp_path: Path) -> None:
+    server.length = False
+    assert fetch(unknown(server.url), tmp_path, pause=0).read_bytes() == CONTENT
+
+
+def test_a_web_page_is_not_taken_for_the_file(server: Server, tmp_path: Path) -> None:
+    server.type = "text/html; charset=utf-8"
+    with pytest.raises(HscError, match="a web page, not the file"):
+        fetch(unknown(server.url), tmp_path, pause=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_size_without_a_digest(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(HscError, match="1280000 bytes, expected 5"):
+        fetch(Archive("a.tar", (server.url,), size=5), tmp_path, pause=0)
+
+
+def test_the_digest_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(CONTENT)
+    assert digest(tmp_path / "a") == DIGEST
+    assert digest(tmp_path / "a", "md5") == "md5:" + hashlib.md5(CONTENT).hexdigest()

@@ -1,0 +1,21 @@
+"""Room on the disk, asked before it is used."""
+
+import shutil
+from pathlib import Path
+
+from hsc.errors import HscError
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raise HscError, in words, when fewer than `needed` bytes are free where `folder` is."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise HscError(
+            f"{folder}: {amount(free)} are free, but {what} needs {amount(needed)} more; free some "
+            "and run the same command again"
+        )
+
+
+def amount(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
