@@ -2,7 +2,7 @@
 
 `train_aug` is (VOC's train + SBD's train and val) without VOC's val. Tags are the names of all
 objects in VOC's XML annotations, difficult ones too, and never come from masks. Masks of VOC's
-train and val are kept for scoring.
+train and val are kept for scoring; those of SBD only on request.
 
 Everingham et al., The PASCAL Visual Object Classes Challenge (IJCV 2010); Hariharan et al.,
 Semantic Contours from Inverse Detectors (ICCV 2011).
@@ -10,17 +10,27 @@ Semantic Contours from Inverse Detectors (ICCV 2011).
 
 import shutil
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 
 from hsc.data import voc
 from hsc.data.classes import VOC_CLASSES
-from hsc.data.unpack import unpack
+from hsc.data.room import check_room
+from hsc.data.unpack import Choice, unpack
 from hsc.errors import HscError
-from hsc.progress import Progress
+from hsc.progress import Bars, silent
 
 COUNTS = {"train": 1464, "val": 1449, "train_aug": 10582, "test": 1456}
 """Pictures in each split. `test` has an archive of its own, which needs an account."""
+
+AUGMENTED = "SegmentationClassAug"
+"""Folder of the masks for full supervision; no stage reads it."""
 
 _LISTS = "lists"
 _SETS, _OBJECTS, _SBD = "ImageSets/Segmentation", "Annotations", "sbd"
@@ -32,28 +42,80 @@ def build(
     sbd: Path,
     test: Path | None = None,
     counts: Mapping[str, int] = COUNTS,
-    progress: Progress | None = None,
+    limit: int | None = None,
+    augmented_masks: bool = False,
+    bars: Bars = silent,
 ) -> None:
-    """Write the data set in VOC layout to `root`, an empty folder.
+    """Write the data set in VOC layout to `root`, a folder without one.
 
-    trainval: VOCtrainval_11-May-2012.tar. sbd: benchmark.tgz, of which only the lists are read.
-    test: VOC2012test.tar, for the split `test`. counts: what the splits must have.
+    trainval: VOCtrainval_11-May-2012.tar. sbd: benchmark.tgz. test: VOC2012test.tar, for the split
+    `test`. counts: what the splits must have. limit: pictures of a split, for a quick trial.
+    augmented_masks: write `SegmentationClassAug/` too, a mask for every picture of train_aug, of
+    VOC where it has one and of SBD otherwise: the upper bound that full supervision sets.
     Raises HscError for an archive that is damaged or another, a split of another size, a picture
-    that is missing and an annotation that cannot be read.
+    or mask that is missing and an annotation that cannot be read.
     """
     lists = root / _LISTS
-    unpack(sbd, lists, _choose_sbd_list)
-    for archive in filter(None, (trainval, test)):
-        unpack(archive, lists, _choose_list, progress)
+    root.mkdir(parents=True, exist_ok=True)
+    archives = [archive for archive in (trainval, test) if archive is not None]
+    check_room(root, sum(archive.stat().st_size for archive in archives), "VOC 2012 unpacked")
+    unpack(sbd, lists, _choose_sbd(augmented_masks), bars(f"reading {sbd.name}", "B"))
+    for archive in archives:
+        unpack(archive, lists, _choose_list, bars(f"reading {archive.name}", "B"))
     splits = read_splits(lists, with_test=test is not None)
     check_counts(splits, counts)
+    if limit:
+        splits = first_of(splits, limit)
     tagged = sorted({*splits["train_aug"], *splits["val"]})
     tags = {name: read_objects(lists / _OBJECTS / f"{name}.xml") for name in tagged}
     choose = _choose_pictures({name for ids in splits.values() for name in ids})
-    for archive in filter(None, (trainval, test)):
-        unpack(archive, root, choose, progress)
+    for archive in archives:
+        unpack(archive, root, choose, bars(f"unpacking {archive.name}", "B"))
+    if augmented_masks:
+        write_augmented(root, lists / _SBD, splits["train_aug"])
     shutil.rmtree(lists)
     voc.write_index(root, VOC_CLASSES, tags, splits)
+
+
+def first_of(splits: Mapping[str, tuple[str, ...]], limit: int) -> dict[str, tuple[str, ...]]:
+    """The first `limit` pictures of each split; half of those of train_aug are of train."""
+    few = {name: ids[:limit] for name, ids in splits.items()}
+    few["train"] = splits["train"][: -(-limit // 2)]
+    others = [image_id for image_id in splits["train_aug"] if image_id not in set(splits["train"])]
+    few["train_aug"] = tuple(sorted((*few["train"], *others[: limit - len(few["train"])])))
+    return few
+
+
+def write_augmented(root: Path, sbd: Path, ids: Iterable[str]) -> None:
+    """Write `SegmentationClassAug/<id>.png`: VOC's mask, or the one in SBD's `<id>.mat`.
+
+    Raises HscError for a picture that neither has a mask of, or one of another size.
+    """
+    for image_id in ids:
+        target = root / AUGMENTED / f"{image_id}.png"
+        own = voc.layout(root, image_id).mask
+        if own.is_file():
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(own, target)
+            continue
+        mask = read_sbd_mask(sbd / f"{image_id}.mat")
+        with Image.open(voc.layout(root, image_id).image) as picture:
+            if (picture.height, picture.width) != mask.shape:
+                raise HscError(f"{image_id}.mat: {mask.shape}, another size than its picture's")
+        voc.write_mask(target, mask)
+
+
+def read_sbd_mask(path: Path) -> NDArray[np.uint8]:
+    """The class indices (H, W) uint8 in one of SBD's MATLAB files. Raises HscError."""
+    try:
+        mask = loadmat(path)["GTcls"]["Segmentation"][0, 0]
+    except FileNotFoundError:
+        raise HscError(f"{path.name}: not in SBD's archive; get it again") from None
+    except (KeyError, IndexError, ValueError, TypeError, OSError, MatReadError) as error:
+        raise HscError(f"{path.name}: no mask of SBD ({error}); get the archive again") from None
+    if mask.ndim != 2 or mask.max(initial=0) > len(VOC_CLASSES):
+        raise HscError(f"{path.name}: {mask.shape} with indices up to {mask.max(initial=0)}")
+    return mask.astype(np.uint8)
 
 
 def read_splits(lists: Path, with_test: bool) -> dict[str, tuple[str, ...]]:
@@ -98,10 +160,16 @@ def _sbd_ids(lists: Path, split: str) -> tuple[str, ...]:
     return voc.read_ids(lists / _SBD / f"{split}.txt")
 
 
-def _choose_sbd_list(name: str) -> str | None:
-    path = PurePosixPath(name)
-    found = path.parts[-2:] in (("dataset", "train.txt"), ("dataset", "val.txt"))
-    return f"{_SBD}/{path.name}" if found else None
+def _choose_sbd(with_masks: bool) -> Choice:
+    """The lists and, with_masks, the masks of classes (others are of instances, boundaries)."""
+
+    def choose(name: str) -> str | None:
+        path = PurePosixPath(name)
+        is_list = path.parts[-2:] in (("dataset", "train.txt"), ("dataset", "val.txt"))
+        is_mask = path.parts[-3:-1] == ("dataset", "cls") and path.suffix == ".mat"
+        return f"{_SBD}/{path.name}" if is_list or (with_masks and is_mask) else None
+
+    return choose
 
 
 def _choose_list(name: str) -> str | None:
@@ -111,7 +179,7 @@ def _choose_list(name: str) -> str | None:
     return str(inner) if wanted and inner.suffix in (".txt", ".xml") else None
 
 
-def _choose_pictures(ids: set[str]) -> Callable[[str], str | None]:
+def _choose_pictures(ids: set[str]) -> Choice:
     def choose(name: str) -> str | None:
         inner = _inside_voc(name)
         if inner is None or inner.stem not in ids:
