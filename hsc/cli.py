@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from hsc.errors import HscError
 from hsc.launch import read_place
+from hsc.progress import Progress
 
 PATH = click.Path(path_type=Path)
 RESUME_FOLDER = Path(".hsc/resume")
@@ -85,6 +86,23 @@ def parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option(
         "--params", type=PATH, default=Path("params.yaml"), help="The parameter file."
     )(function)
+
+
+def bars(title: str, unit: str) -> Progress:
+    """A progress bar for work that tells its progress itself (`hsc.progress`)."""
+    shown: list[tqdm] = []
+
+    def show(done: int, total: int) -> None:
+        if not shown:
+            scaled = {"unit_scale": True, "unit_divisor": 1000} if unit == "B" else {}
+            shown.append(tqdm(desc=title, unit=unit, total=total, mininterval=1.0, **scaled))
+        bar = shown[0]
+        bar.total = total
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return show
 
 
 def progress(title: str, unit: str = "image") -> Callable[[Iterable[Any]], Iterable[Any]]:

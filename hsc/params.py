@@ -20,8 +20,8 @@ from hsc.params_base import (
     BackboneChoice,
     Count,
     CrfKernelParams,
+    FetchParams,
     Frozen,
-    ImportParams,
     NonNegative,
     Positive,
     Probability,
@@ -42,12 +42,6 @@ from hsc.params_segmentation import (
 
 _Section = TypeVar("_Section")
 _BACKBONE = ("backbone", "widths")
-
-
-class FolderParams(Frozen):
-    """A folder of the user's own in VOC layout."""
-
-    path: Path
 
 
 class NetworkParams(BackboneChoice):
@@ -85,12 +79,12 @@ class WarmupParams(Frozen):
 def _kind_of_backbone(values: Any) -> str:
     """Which of the two a recipe's `prepare_backbone` is meant to be."""
     if isinstance(values, dict):
-        return "(import)" if ImportParams.model_fields.keys() & values.keys() else "(warm-up)"
-    return "(import)" if isinstance(values, ImportParams) else "(warm-up)"
+        return "(import)" if FetchParams.model_fields.keys() & values.keys() else "(warm-up)"
+    return "(import)" if isinstance(values, FetchParams) else "(warm-up)"
 
 
 BackboneParams = Annotated[
-    Annotated[WarmupParams, Tag("(warm-up)")] | Annotated[ImportParams, Tag("(import)")],
+    Annotated[WarmupParams, Tag("(warm-up)")] | Annotated[FetchParams, Tag("(import)")],
     Discriminator(_kind_of_backbone),
 ]
 
@@ -177,6 +171,14 @@ class InferByBaseline(Frozen):
     eps: InferCamParams
 
 
+class CrfByBaseline(Frozen):
+    """The dense CRF on the seeds, as each baseline publishes."""
+
+    cam: CrfParams
+    seam: CrfParams
+    eps: CrfParams
+
+
 class Recipe(Frozen):
     """`recipes/<data>.yaml`: how it is run on one data set."""
 
@@ -185,7 +187,7 @@ class Recipe(Frozen):
     prepare_backbone: BackboneParams
     train_cam: ByBaseline
     infer_cams: InferByBaseline
-    refine_crf: CrfParams
+    refine_crf: CrfByBaseline
     train_affinity: TrainAffinityParams
     refine_masks: WalkParams
     segmentation_network: SegmentationNetworkParams

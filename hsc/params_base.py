@@ -60,6 +60,17 @@ class ImportParams(Frozen):
     supervision: Literal["masks"] | None = None
 
 
+class FetchParams(ImportParams):
+    """The same, and where to fetch them.
+
+    With `sources`, `weights` is the name of a file that is to be had there (http(s) and file URLs,
+    a path of the file, or of a folder that has it under its name), and is kept with the other
+    downloads.
+    """
+
+    sources: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
+
+
 class AugmentationParams(Frozen):
     """Random resize, flip, colour jitter, crop with zero padding.
 

@@ -23,10 +23,17 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
         write_off_folder(out)
         return f"{out}: off, psa.enabled is false"
     folder = VocFolder(data / run.data)
+    how = getattr(recipe.refine_crf, run.baseline)
     alphas = run.psa.alpha_low, run.psa.alpha_high
     with atomic_folder(out) as partial:
         count = label_all(
-            folder, cams, alphas, recipe.refine_crf, partial, process_count(), progress("CRF")
+            folder,
+            cams,
+            alphas,
+            how,
+            partial,
+            process_count(),
+            progress("CRF"),
         )
     return f"{out}: {count} pictures"
 

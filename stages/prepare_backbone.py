@@ -3,7 +3,15 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, refuse_company, training_stage
+from hsc.cli import (
+    RESUME_FOLDER,
+    bars,
+    parameter_options,
+    path_option,
+    refuse_company,
+    training_stage,
+)
+from hsc.data.download import downloads_folder
 from hsc.data.voc import VocFolder
 from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
@@ -11,6 +19,7 @@ from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
 from hsc.engine.warmup import warm_up
+from hsc.fetched_weights import fetched
 from hsc.files import atomic_file, write_json
 from hsc.nets.imported import import_weights
 
@@ -25,8 +34,9 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
     """Train the backbone to tell the tags of `train_aug`, or import published weights."""
     run, recipe = parameters.load(params, recipes)
     how = recipe.prepare_backbone
-    if isinstance(how, parameters.ImportParams):
+    if isinstance(how, parameters.FetchParams):
         refuse_company()
+        how = fetched(how, downloads_folder(), bars)
         found = import_weights(
             how.weights,
             how.layout,

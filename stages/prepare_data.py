@@ -1,34 +1,31 @@
-"""Make the data set in VOC layout under data/<name>/.
+"""Make the data set in VOC layout under data/<name>/, as the recipe's `prepare_data.kind` says.
 
-`data: shapes` is generated, `data: folder` is copied from the path in recipes/folder.yaml.
+`shapes` is generated, `voc2012` and `coco2014` are downloaded, `folder` is copied (docs/data.md).
 """
 
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, stage
-from hsc.data.prepare import prepare
-from hsc.data.shapes_config import ShapesConfig
+from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.data.download import downloads_folder
+from hsc.data_stage import Where, make, read_kind
 from hsc.files import write_json
-from hsc.params import FolderParams
+from hsc.pool import process_count
 
 
 @stage
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets; <name>/ is written in it.")
-@path_option("--metrics", "metrics/data.json", "The counts (JSON).")
+@path_option("--metrics", "metrics/data.json", "The counts and the sources (JSON).")
 def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
-    """Make the data set that `data` names, in VOC layout."""
+    """Make the data set that `data` names, in VOC layout. Downloads go to $HSC_DOWNLOADS."""
     run, recipe = parameters.load(params, recipes)
-    source = recipes / f"{run.data}.yaml: prepare_data"
-    shapes, folder = None, None
-    if run.data == "shapes":
-        shapes = parameters.parse_section(source, recipe.prepare_data, ShapesConfig)
-    else:
-        folder = parameters.parse_section(source, recipe.prepare_data, FolderParams).path
-    counts = prepare(run.data, data / run.data, shapes, folder)
-    write_json(metrics, counts)
-    return f"{data / run.data}: {counts['images']} pictures, {counts['classes']} classes"
+    how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
+    where = Where(downloads_folder(), process_count(), bars)
+    facts = make(how, data / run.data, where)
+    write_json(metrics, facts)
+    found = f"{data / run.data}: {facts['images']} pictures, {facts['classes']} classes"
+    return f"{found}, saliency: {facts['saliency']['source']}"
 
 
 if __name__ == "__main__":

@@ -20,9 +20,16 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: 
     """Refine the seeds of train_aug (`unary: labels`) or start from the CAMs (`unary: alpha`)."""
     run, recipe = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
+    how = getattr(recipe.refine_crf, run.baseline)
     with atomic_folder(out) as partial:
         count = refine_all(
-            folder, cams, seeds, recipe.refine_crf, partial, process_count(), progress("CRF")
+            folder,
+            cams,
+            seeds,
+            how,
+            partial,
+            process_count(),
+            progress("CRF"),
         )
     return f"{out}: {count} pictures"
 

@@ -6,7 +6,7 @@ from hsc import params as parameters
 from hsc.cli import parameter_options, path_option, progress, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, link_files
-from hsc.params import Recipe
+from hsc.params import CrfParams, WalkParams
 from hsc.pool import process_count
 
 
@@ -25,11 +25,14 @@ def main(
     with atomic_folder(out) as partial:
         if not run.psa.enabled:
             return f"{out}: {link_files(crf, partial)} pseudo labels, linked to {crf}"
-        count = _walk(recipe, VocFolder(data / run.data), cams, affinity, partial)
+        folder, how = VocFolder(data / run.data), getattr(recipe.refine_crf, run.baseline)
+        count = _walk(recipe.refine_masks, how, folder, cams, affinity, partial)
     return f"{out}: {count} pseudo labels"
 
 
-def _walk(recipe: Recipe, folder: VocFolder, cams: Path, affinity: Path, out: Path) -> int:
+def _walk(
+    walk: WalkParams, crf: CrfParams, folder: VocFolder, cams: Path, affinity: Path, out: Path
+) -> int:
     # torch, which takes seconds to load; the pool's processes, which import this file, need none
     from hsc.engine.runtime import detect_runtime
     from hsc.mask_stage import refine_masks
@@ -38,8 +41,8 @@ def _walk(recipe: Recipe, folder: VocFolder, cams: Path, affinity: Path, out: Pa
         folder,
         cams,
         affinity,
-        recipe.refine_masks,
-        recipe.refine_crf,
+        walk,
+        crf,
         detect_runtime(),
         out,
         process_count(),

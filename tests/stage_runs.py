@@ -18,6 +18,8 @@ from click.testing import CliRunner, Result
 ROOT = Path(__file__).resolve().parents[1]
 BASELINES = ("cam", "seam", "eps")
 CROP = 40
+OWN = {"kind": "folder", "max_side": None, "saliency": "auto", "limit": None}
+"""`prepare_data` of a folder of the user's own, but for its path."""
 
 
 @dataclass(frozen=True)

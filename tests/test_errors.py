@@ -20,6 +20,7 @@ from PIL import Image
 
 from hsc.nets.weights import load_weights, save_weights
 from tests.stage_runs import (
+    OWN,
     change,
     contents,
     remove,
@@ -63,7 +64,7 @@ def source(work: Path) -> Path:
     """A user's own folder, which `data: folder` of the settings in `work` points to."""
     source = shutil.copytree(work / DATA, work / "source")
     recipe = yaml.safe_load((work / "recipes" / "shapes.yaml").read_text())
-    recipe["prepare_data"] = {"path": "source"}
+    recipe["prepare_data"] = OWN | {"path": "source"}
     write_yaml(work / "recipes" / "folder.yaml", recipe)
     change(work / "params.yaml", data="folder")
     return source
@@ -260,7 +261,7 @@ FILES = [(name, path) for name, path in INPUTS if Path(path).suffix]
 def read(work: Path, path: str) -> None:
     """Choose the parameters with which the stages that declare an input read it."""
     if path == "outputs/cams.h5":
-        change(work / "recipes" / "shapes.yaml", refine_crf__unary="alpha")
+        change(work / "recipes" / "shapes.yaml", refine_crf__seam__unary="alpha")
     if path == "outputs/crf":
         change(work / "params.yaml", psa__enabled=False)
 

@@ -211,7 +211,7 @@ def test_a_recipe_s_backbone_is_one_or_the_other(work: Path) -> None:
     assert isinstance(loaded.prepare_backbone, parameters.WarmupParams)
     ask(work)
     _, loaded = parameters.load(work / "params.yaml", work / "recipes")
-    assert isinstance(loaded.prepare_backbone, parameters.ImportParams)
+    assert isinstance(loaded.prepare_backbone, parameters.FetchParams)
     ask(work, **warm_up)
     with pytest.raises(HscError, match=r"prepare_backbone\.epochs: Extra inputs"):
         parameters.load(work / "params.yaml", work / "recipes")

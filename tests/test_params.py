@@ -12,6 +12,7 @@ import yaml
 from hsc import params as parameters
 from hsc.data.shapes_config import ShapesConfig
 from hsc.errors import HscError
+from hsc.params_data import FolderParams
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
@@ -104,6 +105,7 @@ def test_no_key_stands_in_both_files() -> None:
 
 def test_the_shapes_section_is_its_configuration() -> None:
     section = read(REPOSITORY / "recipes" / "shapes.yaml")["prepare_data"]
+    assert section.pop("kind") == "shapes"
     config = parameters.parse_section(Path("shapes.yaml: prepare_data"), section, ShapesConfig)
     assert config == ShapesConfig(**section)
 
@@ -183,7 +185,7 @@ def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) ->
         ("network.projector", "mine"),
         ("infer_cams.cam.scales", []),
         ("infer_cams.cam.maps", "fine"),
-        ("refine_crf.label_confidence", 1),
+        ("refine_crf.seam.label_confidence", 1),
         ("train_affinity.radius", 1),
         ("train_affinity.widths", [16, 32]),
         ("train_affinity.steps", 0),
@@ -484,10 +486,13 @@ def test_parse_section_names_place_and_key(values: Any, parts: list[str]) -> Non
 
 def test_parse_section_reads_a_model() -> None:
     source = Path("folder.yaml: prepare_data")
-    found = parameters.parse_section(source, {"path": "/pictures"}, parameters.FolderParams)
+    section = read(REPOSITORY / "recipes" / "folder.yaml")["prepare_data"]
+    del section["kind"]
+    found = parameters.parse_section(source, section | {"path": "/pictures"}, FolderParams)
     assert found.path == Path("/pictures")
+    del section["path"]
     with pytest.raises(HscError, match=r"folder\.yaml: prepare_data: path: Field required"):
-        parameters.parse_section(source, {}, parameters.FolderParams)
+        parameters.parse_section(source, section, FolderParams)
 
 
 def test_the_low_alpha_is_below_the_high_one(house: House) -> None:
@@ -515,3 +520,60 @@ def test_psa_has_the_labels_of_its_paper_and_is_off() -> None:
     run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
     assert not run.psa.enabled
     assert (run.psa.alpha_low, run.psa.alpha_high) == (4, 24)
+
+
+DEBUG = [path for path in RECIPES if path.stem.endswith("_debug")]
+
+
+def leaves(value: Any, way: str = "") -> dict[str, Any]:
+    """Every value of a recipe by its dotted key."""
+    if not isinstance(value, dict):
+        return {way: value}
+    found = {}
+    for key, inner in value.items():
+        found |= leaves(inner, f"{way}.{key}".strip("."))
+    return found
+
+
+def test_every_real_data_set_has_a_trial() -> None:
+    assert {path.stem.removesuffix("_debug") for path in DEBUG} == {
+        "voc2012", "coco2014", "folder",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", DEBUG, ids=lambda path: path.stem)
+def test_a_trial_differs_from_its_recipe_in_sizes_only(path: Path) -> None:
+    """The same archives, weights, networks and rates: a broken path is broken in both."""
+    real = leaves(read(path.with_stem(path.stem.removesuffix("_debug"))))
+    trial = leaves(read(path))
+    assert real.keys() == trial.keys()
+    changed = {key.split(".")[-1] for key in real if real[key] != trial[key]}
+    assert changed <= {
+        "limit", "steps", "batch_size", "checkpoint_every", "view2_size", "crf_size", "crop_size",
+        "resize_longest", "scales", "pictures",
+    }  # fmt: skip
+    assert trial["prepare_data.limit"] <= 8
+    assert max(value for key, value in trial.items() if key.endswith(".steps")
+               and key.startswith("train_")) <= 4  # fmt: skip
+
+
+def test_the_recipe_of_voc_has_the_papers_values() -> None:
+    """Those of the published implementations of SEAM, EPS, PPC and HSC."""
+    recipe = read(REPOSITORY / "recipes" / "voc2012.yaml")
+    assert recipe["network"]["backbone"] == "resnet38"
+    for name in ("cam", "seam", "eps"):
+        how = recipe["train_cam"][name]
+        assert (how["batch_size"], how["lr"], how["weight_decay"]) == (8, 0.01, 5e-4)
+        assert (how["lr_bias"], how["lr_new"], how["power"]) == (2, 10, 0.9)
+        assert how["augmentation"]["crop_size"] == 448
+        assert how["augmentation"]["resize_longest"] == [448, 768]
+        assert how["view2_size"] == 128
+        assert recipe["infer_cams"][name]["scales"] == [0.5, 1.0, 1.5, 2.0]
+    epoch = 10582 // 8
+    assert recipe["train_cam"]["seam"]["steps"] == 8 * epoch
+    assert recipe["train_cam"]["eps"]["steps"] == 20000
+    crf = recipe["refine_crf"]
+    assert (crf["seam"]["unary"], crf["seam"]["label_confidence"]) == ("labels", 0.7)
+    assert (crf["eps"]["unary"], crf["eps"]["alpha"], crf["eps"]["iterations"]) == ("alpha", 7, 8)
+    counts = recipe["prepare_data"]["counts"]
+    assert counts == {"train": 1464, "val": 1449, "train_aug": 10582, "test": 1456}

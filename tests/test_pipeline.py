@@ -21,6 +21,7 @@ from hsc.scoring import read_labels
 from hsc.store import CamReader
 from tests.stage_runs import (
     BASELINES,
+    OWN,
     ROOT,
     change,
     contents,
@@ -364,7 +365,7 @@ def test_own_folder_without_masks_saliency_and_splits(work: Path) -> None:
     shutil.copytree(work / DATA / "JPEGImages", source / "JPEGImages")
     shutil.copyfile(work / DATA / "tags.csv", source / "tags.csv")
     recipe = yaml.safe_load((work / "recipes" / "shapes.yaml").read_text())
-    recipe["prepare_data"] = {"path": str(source)}
+    recipe["prepare_data"] = OWN | {"path": str(source)}
     write_yaml(work / "recipes" / "folder.yaml", recipe)
     change(work / "params.yaml", data="folder", seeds__threshold=0.3)
     for each in stages("folder"):

@@ -6,9 +6,11 @@ whole. What was interrupted stays, and the next run, or the next mirror, goes on
 
 import hashlib
 import http.client
+import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -66,6 +68,18 @@ def fetch(archive: Archive, folder: Path, bars: Bars = silent, pause: float = 2.
         f"{archive.name}: no source has it:\n" + "\n".join(problems) + "\n"
         f"get it by hand and put it into {folder}, or name another source in the recipe"
     )
+
+
+def downloads_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where downloads are kept: `HSC_DOWNLOADS`, or `hsc` in the user's folder of caches.
+
+    One folder for every clone of the project and for the copies that experiments run in, so that
+    nothing is loaded twice.
+    """
+    if chosen := environment.get("HSC_DOWNLOADS", "").strip():
+        return Path(chosen).expanduser()
+    caches = environment.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
+    return Path(caches).expanduser() / "hsc"
 
 
 def digest(path: Path, algorithm: str = "sha256", bars: Bars = silent) -> str:

@@ -54,6 +54,8 @@ def unpack(
                 for block in _read(_blocks(source), archive):
                     sink.write(block)
             written[path] = name
+    if progress:
+        progress(archive.stat().st_size, archive.stat().st_size)
     return list(written)
 
 

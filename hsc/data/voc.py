@@ -151,7 +151,7 @@ class VocFolder:
                 f"{path}: no such saliency map, and EPS needs one for every picture; add it or "
                 "choose a baseline without saliency"
             )
-        saliency = _pixels(path, "L")
+        saliency = read_grey(path)
         self._check_size(path, saliency, image_id)
         return saliency
 
@@ -176,12 +176,7 @@ class VocFolder:
         return self.root / folder / f"{image_id}.png"
 
     def _check_size(self, path: Path, values: NDArray[np.uint8], image_id: str) -> None:
-        height, width = self.size(image_id)
-        if values.shape != (height, width):
-            raise HscError(
-                f"{path}: {values.shape[1]}x{values.shape[0]} pixels, but the picture "
-                f"{self.image_path(image_id)} has {width}x{height}; make it of the same size"
-            )
+        check_size(path, values, self.image_path(image_id), self.size(image_id))
 
 
 class Paths(NamedTuple):
@@ -204,6 +199,15 @@ def layout(root: Path, image_id: str, image_suffix: str = ".jpg") -> Paths:
 def split_path(root: Path, split: str) -> Path:
     """The file that lists a split's ids."""
     return root / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+
+def check_size(path: Path, values: NDArray[np.uint8], picture: Path, size: tuple[int, int]) -> None:
+    """Raise HscError unless the map in `path`, (H, W), has the picture's size (H, W)."""
+    if values.shape != size:
+        raise HscError(
+            f"{path}: {values.shape[1]}x{values.shape[0]} pixels, but the picture {picture} has "
+            f"{size[1]}x{size[0]}; make it of the same size"
+        )
 
 
 def check_id(image_id: str, where: Path) -> None:
@@ -292,6 +296,11 @@ def read_mask(path: Path, num_classes: int) -> NDArray[np.uint8]:
             f"and {IGNORE} are possible); correct the mask or classes.txt"
         )
     return mask
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """A grey picture, such as saliency, (H, W) uint8. Raises HscError as `read_mask`."""
+    return _pixels(path, "L")
 
 
 def write_index(

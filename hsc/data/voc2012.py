@@ -22,6 +22,7 @@ from scipy.io.matlab import MatReadError
 from hsc.data import voc
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.room import check_room
+from hsc.data.trial import first_of
 from hsc.data.unpack import Choice, unpack
 from hsc.errors import HscError
 from hsc.progress import Bars, silent
@@ -77,15 +78,6 @@ def build(
     voc.write_index(root, VOC_CLASSES, tags, splits)
 
 
-def first_of(splits: Mapping[str, tuple[str, ...]], limit: int) -> dict[str, tuple[str, ...]]:
-    """The first `limit` pictures of each split; half of those of train_aug are of train."""
-    few = {name: ids[:limit] for name, ids in splits.items()}
-    few["train"] = splits["train"][: -(-limit // 2)]
-    others = [image_id for image_id in splits["train_aug"] if image_id not in set(splits["train"])]
-    few["train_aug"] = tuple(sorted((*few["train"], *others[: limit - len(few["train"])])))
-    return few
-
-
 def write_augmented(root: Path, sbd: Path, ids: Iterable[str]) -> None:
     """Write `SegmentationClassAug/<id>.png`: VOC's mask, or the one in SBD's `<id>.mat`.
 
@@ -107,10 +99,10 @@ def write_augmented(root: Path, sbd: Path, ids: Iterable[str]) -> None:
 
 def read_sbd_mask(path: Path) -> NDArray[np.uint8]:
     """The class indices (H, W) uint8 in one of SBD's MATLAB files. Raises HscError."""
+    if not path.is_file():
+        raise HscError(f"{path.name}: not in SBD's archive; get it again")
     try:
         mask = loadmat(path)["GTcls"]["Segmentation"][0, 0]
-    except FileNotFoundError:
-        raise HscError(f"{path.name}: not in SBD's archive; get it again") from None
     except (KeyError, IndexError, ValueError, TypeError, OSError, MatReadError) as error:
         raise HscError(f"{path.name}: no mask of SBD ({error}); get the archive again") from None
     if mask.ndim != 2 or mask.max(initial=0) > len(VOC_CLASSES):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hsc.data import room
-from hsc.data.download import Archive, digest, fetch
+from hsc.data.download import Archive, digest, downloads_folder, fetch
 from hsc.errors import HscError
 from hsc.progress import Progress
 
@@ -248,3 +248,15 @@ def test_the_digest_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(CONTENT)
     assert digest(tmp_path / "a") == DIGEST
     assert digest(tmp_path / "a", "md5") == "md5:" + hashlib.md5(CONTENT).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"HSC_DOWNLOADS": "/big/disk"}, Path("/big/disk")),
+        ({"HSC_DOWNLOADS": " ", "XDG_CACHE_HOME": "/caches"}, Path("/caches/hsc")),
+        ({}, Path.home() / ".cache" / "hsc"),
+    ],
+)
+def test_where_downloads_are_kept(environment: dict[str, str], expected: Path) -> None:
+    assert downloads_folder(environment) == expected

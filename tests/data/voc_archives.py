@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -116,8 +117,28 @@ def sbd_files() -> dict[str, bytes]:
     return found
 
 
+def saliency_map(image_id: str) -> NDArray[np.uint8]:
+    """A map that shows most of the objects."""
+    return np.where(mask(image_id) % 255 > 0, 200, 20).astype(np.uint8)
+
+
+def saliency_files() -> dict[str, bytes]:
+    """What SALImages.zip holds: a grey PNG for each picture that trains, and for more."""
+    found = {}
+    for image_id in (*TRAIN_AUG, *VAL):
+        stream = io.BytesIO()
+        Image.fromarray(saliency_map(image_id)).save(stream, "PNG")
+        found[f"SALImages/{image_id}.png"] = stream.getvalue()
+    return found
+
+
 def pack(path: Path, files: Mapping[str, bytes]) -> Path:
-    """Write a tar file, compressed where the name says so."""
+    """Write a tar or zip file, compressed where the name says so."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as packed:
+            for name, data in files.items():
+                packed.writestr(name, data)
+        return path
     with tarfile.open(path, "w:gz" if path.suffix == ".tgz" else "w") as tar:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)

@@ -83,7 +83,7 @@ def problem(path: Path, function: Callable[[], Any]) -> str:
 
 
 def test_a_recipe_may_name_every_layout() -> None:
-    assert get_args(parameters.ImportParams.model_fields["layout"].annotation) == LAYOUTS
+    assert get_args(parameters.FetchParams.model_fields["layout"].annotation) == LAYOUTS
 
 
 # Whole CAM networks and the backbone alone

@@ -1,0 +1,186 @@
+"""Makes a data set in VOC layout, of whichever kind a recipe asks for, and says what is in it."""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hsc.data import coco2014, saliency, voc2012
+from hsc.data.download import Archive, digest, fetch
+from hsc.data.folder import has_saliency, import_folder
+from hsc.data.shapes import ShapesConfig, generate
+from hsc.data.voc import SPLITS, VocFolder
+from hsc.errors import HscError
+from hsc.files import atomic_folder
+from hsc.params import parse_section
+from hsc.params_data import ArchiveParams, Coco2014Params, FolderParams, Voc2012Params
+from hsc.progress import Bars, silent
+
+KINDS = {
+    "shapes": ShapesConfig,
+    "voc2012": Voc2012Params,
+    "coco2014": Coco2014Params,
+    "folder": FolderParams,
+}
+"""What `prepare_data.kind` may be, and what the other keys are then."""
+
+DataParams = ShapesConfig | Voc2012Params | Coco2014Params | FolderParams
+Facts = dict[str, Any]
+"""What metrics/data.json has besides the counts."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where and how a data set is made.
+
+    downloads: folder of the archives that are fetched. processes: changes nothing but the time.
+    bars: shows the progress.
+    """
+
+    downloads: Path
+    processes: int = 1
+    bars: Bars = silent
+
+
+def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
+    """The typed form of a recipe's `prepare_data`. `source` names the place in errors.
+
+    Raises HscError for an unknown kind, and as `hsc.params.parse_section`.
+    """
+    kind = values.get("kind")
+    if kind not in KINDS:
+        raise HscError(f"{source}: kind: {kind!r} is not known; choose one of {', '.join(KINDS)}")
+    rest = {key: value for key, value in values.items() if key != "kind"}
+    return parse_section(source, rest, KINDS[kind])
+
+
+def make(how: DataParams, root: Path, where: Where) -> Facts:
+    """Write the data set to `root`, whole or not at all.
+
+    Returns its `counts` and where it is from: `saliency`, and `archives` with the digest of each.
+    Raises HscError for everything that is wrong in the sources.
+    """
+    with atomic_folder(root) as partial:
+        facts = _make(how, partial, where)
+        VocFolder(partial).check()
+    return counts(VocFolder(root)) | facts
+
+
+def counts(data: VocFolder) -> Facts:
+    """What is in a data set.
+
+    Returns `images` (of all splits), `classes` (foreground), `tags_per_image` (mean over train_aug)
+    and, by split, `splits`.
+    """
+    splits = {split: data.ids(split) for split in SPLITS}
+    training = splits["train_aug"]
+    return {
+        "images": len(set().union(*splits.values())),
+        "classes": data.num_classes,
+        "tags_per_image": float(sum(data.tags(i).sum() for i in training)) / len(training),
+        "splits": {split: len(ids) for split, ids in splits.items()},
+    }
+
+
+@functools.singledispatch
+def _make(how: DataParams, root: Path, where: Where) -> Facts:
+    """Write one kind of data set into the folder `root`."""
+    raise TypeError(type(how))
+
+
+@_make.register
+def _shapes(how: ShapesConfig, root: Path, where: Where) -> Facts:
+    generate(root, how, where.bars("pictures", "image"), where.processes)
+    return {"saliency": {"source": "generated"}}
+
+
+@_make.register
+def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
+    found = _fetch_all(how, ("trainval", "sbd"), where)
+    voc2012.build(
+        root, found["trainval"], found["sbd"], how.test, how.counts, how.limit,
+        how.augmented_masks, where.bars,
+    )  # fmt: skip
+    return _finish(how, ("trainval", "sbd"), found, root, where)
+
+
+@_make.register
+def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
+    names = ("train_images", "val_images", "annotations")
+    found = _fetch_all(how, names, where)
+    coco2014.build(
+        root, *(found[name] for name in names), how.counts, how.limit, how.scored_train,
+        where.processes, where.bars,
+    )  # fmt: skip
+    return _finish(how, names, found, root, where)
+
+
+@_make.register
+def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
+    if _inside(how.path, root):
+        raise HscError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
+    own = how.saliency == "own" or (how.saliency == "auto" and has_saliency(how.path))
+    progress = where.bars("pictures", "image")
+    import_folder(how.path, root, how.max_side, how.limit, own, where.processes, progress)
+    source = "own" if own else "none" if how.saliency == "none" else "estimated"
+    if source == "estimated":
+        return {"saliency": _estimate(root, where)}
+    return {"saliency": {"source": source}}
+
+
+def _fetch_all(
+    how: Voc2012Params | Coco2014Params, names: tuple[str, ...], where: Where
+) -> dict[str, Path]:
+    """The archives by the key that names them; the saliency's first, since it fails most."""
+    found = {}
+    if how.saliency == "published":
+        try:
+            found["saliency_archive"] = _fetch(how.saliency_archive, where)
+        except HscError as error:
+            raise HscError(
+                f"{error}\nor set prepare_data.saliency in the recipe to `estimated`, or to `none` "
+                "where the baseline is not eps"
+            ) from None
+    return found | {name: _fetch(getattr(how, name), where) for name in names}
+
+
+def _inside(source: Path, partial: Path) -> bool:
+    """Whether `source` lies in the data set that `partial` will take the place of."""
+    return source.resolve().is_relative_to(partial.with_suffix("").resolve())
+
+
+def _fetch(archive: ArchiveParams, where: Where) -> Path:
+    return fetch(Archive(**archive.model_dump()), where.downloads, where.bars)
+
+
+def _finish(
+    how: Voc2012Params | Coco2014Params,
+    names: tuple[str, ...],
+    found: Mapping[str, Path],
+    root: Path,
+    where: Where,
+) -> Facts:
+    """Add the saliency; where everything is from."""
+    if how.saliency == "published":
+        names = (*names, "saliency_archive")
+        ids = VocFolder(root).ids("train_aug")
+        report = where.bars("saliency", "B")
+        saliency.unpack_published(found["saliency_archive"], root, ids, report)
+        said = {"source": "published"}
+    else:
+        said = {"source": "none"} if how.saliency == "none" else _estimate(root, where)
+    archives = {getattr(how, name).name: _digest(getattr(how, name), found[name], where)
+                for name in names}  # fmt: skip
+    return {"saliency": said, "archives": archives}
+
+
+def _digest(archive: ArchiveParams, path: Path, where: Where) -> str:
+    """The digest that was checked, or that of a file whose publisher tells none."""
+    return archive.digest.lower() if archive.digest else digest(path, bars=where.bars)
+
+
+def _estimate(root: Path, where: Where) -> Facts:
+    ids = VocFolder(root).ids("train_aug")
+    saliency.write_estimated(root, ids, where.processes, where.bars("saliency", "image"))
+    return {"source": "estimated", "method": saliency.METHOD}

@@ -1,0 +1,78 @@
+"""What a recipe's `prepare_data` says besides its `kind`: where a data set comes from."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hsc.params_base import Count, Frozen
+
+Digest = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha256:[0-9a-fA-F]{64})$")]
+
+
+class ArchiveParams(Frozen):
+    """A file that somebody publishes, and where it is to be had (`hsc.data.download.Archive`).
+
+    `sources` are tried in their order: http(s) and file URLs, a path of the file, or of a folder
+    that has it under `name`. A null `digest` or `size` is not checked.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[^/\\]+$")]
+    sources: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    digest: Digest | None
+    size: Count | None
+
+
+class _Published(Frozen):
+    """What the published data sets share.
+
+    `saliency`: `published`, the maps in `saliency_archive` (any archive or folder with a picture
+    `<id>.*` for each of train_aug); `estimated`, without a network (`hsc.data.saliency`); `none`,
+    and then EPS cannot run. `limit`: pictures of a split, for a quick trial, null for all.
+    """
+
+    saliency: Literal["published", "estimated", "none"]
+    saliency_archive: ArchiveParams
+    limit: Count | None
+
+
+class Voc2012Params(_Published):
+    """PASCAL VOC 2012 and SBD (`hsc.data.voc2012`).
+
+    `test`: the path of VOC2012test.tar, which needs an account, or null. `counts`: what the splits
+    must have. `augmented_masks`: SegmentationClassAug too, for full supervision.
+    """
+
+    trainval: ArchiveParams
+    sbd: ArchiveParams
+    test: Path | None
+    counts: dict[Literal["train", "val", "train_aug", "test"], Count]
+    augmented_masks: bool
+
+
+class Coco2014Params(_Published):
+    """COCO 2014 (`hsc.data.coco2014`).
+
+    `counts`: what the splits must have. `scored_train`: how many pictures of train_aug are scored
+    as `train`, null for all.
+    """
+
+    train_images: ArchiveParams
+    val_images: ArchiveParams
+    annotations: ArchiveParams
+    counts: dict[Literal["train_aug", "val"], Count]
+    scored_train: Count | None
+
+
+class FolderParams(Frozen):
+    """A folder of the user's own (`hsc.data.folder`).
+
+    `path`: where it is. `max_side`: pictures with a longer side are made smaller, with their maps;
+    null keeps them. `saliency`: `own` maps, `estimated` ones, `none`, or `auto`: own ones where the
+    folder has any, else estimated. `limit`: pictures of a split, for a quick trial.
+    """
+
+    path: Path
+    max_side: Count | None
+    saliency: Literal["auto", "own", "estimated", "none"]
+    limit: Count | None
