@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hsc.data.classes import IGNORE, palette
 from hsc.files import atomic_file
+from hsc.overlay import blend, colour_labels
 
 _DPI = 110
 
@@ -59,15 +60,7 @@ def heat_map(image: NDArray[np.uint8], cam: NDArray[np.float32]) -> NDArray[np.u
     """
     strongest = cam.max(axis=0, initial=0.0)
     colours = mpl.colormaps["jet"](strongest)[..., :3] * 255
-    return _blend(image, colours, 0.5)
-
-
-def colour_labels(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blend VOC's class colours with the picture; background stays, ignored pixels are white."""
-    colours = palette().astype(np.float64)
-    colours[IGNORE] = 255
-    blended = _blend(image, colours[labels], 0.65)
-    return np.where((labels == 0)[..., None], _blend(image, np.zeros(3), 0.35), blended)
+    return blend(image, colours, 0.5)
 
 
 def draw_confusion(
@@ -91,12 +84,6 @@ def draw_confusion(
             colour = "white" if value > 50 else "black"
             axis.text(column, row, f"{value:.0f}", ha="center", va="center", color=colour, size=7)
     _save(figure, path)
-
-
-def _blend(
-    image: NDArray[np.uint8], colours: NDArray[np.floating], weight: float
-) -> NDArray[np.uint8]:
-    return np.round((1 - weight) * image + weight * colours).astype(np.uint8)
 
 
 def _add_legend(figure: Figure, panels: Sequence[Panel], class_names: Sequence[str]) -> None:

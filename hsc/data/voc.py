@@ -29,11 +29,11 @@ UNTAGGED_SPLITS = ("val", "test")
 """No stage reads the tags of these."""
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
-# What Pillow raises for files that are no pictures or cut off.
-_DAMAGE = (
+DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
     Image.DecompressionBombError,
 )  # fmt: skip
+"""What Pillow raises for files that are no pictures or cut off."""
 _IMAGES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
 
 
@@ -373,8 +373,8 @@ def open_picture(path: Path) -> Image.Image:
         return Image.open(path)
     except FileNotFoundError:
         raise HscError(f"{path}: no such file; add it") from None
-    except _DAMAGE as error:
-        raise _damaged(path, error) from None
+    except DAMAGE as error:
+        raise damaged_picture(path, error) from None
 
 
 def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
@@ -387,9 +387,10 @@ def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
             )
         try:
             return np.array(image if mode is None else image.convert(mode))
-        except _DAMAGE as error:
-            raise _damaged(path, error) from None
+        except DAMAGE as error:
+            raise damaged_picture(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> HscError:
+def damaged_picture(path: Path, error: Exception) -> HscError:
+    """The error for a picture that Pillow could not read."""
     return HscError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")

@@ -1,0 +1,123 @@
+"""Pictures of any kind, as people have them: found by suffix, read as upright 8-bit RGB.
+
+A data set's own pictures are read by `hsc.data.voc`; for those both give the same pixels.
+
+Letters: H W pixels of the picture as it is seen, upright.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hsc.data.transforms import longest_edge_size, resize_picture
+from hsc.data.voc import DAMAGE, damaged_picture, open_picture
+from hsc.errors import HscError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What counts as a picture in a folder, in small or capital letters."""
+
+_ORIENTATION = 0x0112  # the tag in EXIF
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def find_pictures(sources: Iterable[Path]) -> list[Path]:
+    """The files among `sources` as they are, and of each folder its pictures, sorted by name.
+
+    Folders below a folder and hidden files are left out; a file that is named twice is taken once.
+    Raises HscError for a source that is not there, a folder without pictures, and two pictures of
+    the same stem, whose results would have the same name.
+    """
+    found = {os.path.abspath(path): path for source in sources for path in _pictures_of(source)}
+    by_stem: dict[str, Path] = {}
+    for path in found.values():
+        other = by_stem.setdefault(path.stem, path)
+        if other is not path:
+            raise HscError(
+                f"{other} and {path}: their results would both be named {path.stem!r}; rename one "
+                "of them, or predict them into different folders"
+            )
+    return list(found.values())
+
+
+def _pictures_of(source: Path) -> Sequence[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise HscError(f"{source}: no such file or folder; correct the path")
+    pictures = sorted(
+        path
+        for path in source.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not pictures:
+        raise HscError(
+            f"{source}: no pictures in it ({', '.join(SUFFIXES)}); folders below it are not "
+            "searched: name them too"
+        )
+    return pictures
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A picture as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
+
+    Transparent pixels are seen on white, of 16 bits the upper 8 are kept, of an animation the first
+    picture. Raises HscError when it is missing, damaged, or has 32 bits a value, whose range nobody
+    knows.
+    """
+    with open_picture(path) as image:
+        if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+            raise HscError(
+                f"{path}: a picture of 32 bits a value (mode {image.mode}), whose range is "
+                "unknown; save it with 8 or 16 bits"
+            )
+        try:
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            upright = image if turn is None else image.transpose(turn)
+            return np.array(_colours(upright))
+        except DAMAGE as error:
+            raise damaged_picture(path, error) from None
+
+
+def shrunk_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    """(width, height) in proportion, no side over `max_side`; None changes nothing."""
+    if max_side is None or max(width, height) <= max_side:
+        return width, height
+    return longest_edge_size(width, height, max_side)
+
+
+def shrink_picture(image: NDArray[np.uint8], max_side: int | None) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 at its `shrunk_size`, bicubic."""
+    picture = Image.fromarray(image)
+    return np.array(resize_picture(picture, shrunk_size(*picture.size, max_side)))
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """Of EXIF that cannot be read nothing is known, but the pixels may be whole."""
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except DAMAGE:
+        return None
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    """To RGB. Pillow's own conversion cuts 16 bits at 255 and forgets transparency."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image.convert("RGB")
+    seen = image.convert("RGBA")
+    white = Image.new("RGBA", seen.size, "white")
+    return Image.alpha_composite(white, seen).convert("RGB")
