@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data.transforms import longest_edge_size, resize_picture
-from hsc.data.voc import DAMAGE, damaged_picture, open_picture
+from hsc.data.voc import DAMAGE, IMAGE_SUFFIXES, damaged_picture, open_picture
 from hsc.errors import HscError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -89,6 +89,22 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
             return np.array(_colours(upright))
         except DAMAGE as error:
             raise damaged_picture(path, error) from None
+
+
+def is_plain(path: Path) -> bool:
+    """Whether every stage reads the same pixels from the file as `read_picture`.
+
+    That is a JPEG or PNG by content and by suffix, upright, of 8 bits, without transparency. Raises
+    HscError for a file that is no picture.
+    """
+    with open_picture(path) as image:
+        return (
+            image.format in ("JPEG", "PNG")
+            and path.suffix in IMAGE_SUFFIXES
+            and _orientation(image) not in _TURNS
+            and image.mode in ("RGB", "L", "P")
+            and "transparency" not in image.info
+        )
 
 
 def shrunk_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """hsc.data.folder: a user's folder, whole or with parts missing or wrong."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from PIL import Image
 
 from hsc.data import voc
-from hsc.data.folder import import_folder, split_by_id
+from hsc.data.folder import has_saliency, import_folder, split_by_id
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
+from tests.stage_runs import contents
 
 
 @pytest.fixture
@@ -36,7 +38,8 @@ def write_split(root: Path, **splits: list[str]) -> None:
 
 def test_classes_and_splits_are_made(source: Path, tmp_path: Path) -> None:
     seen = []
-    import_folder(source, tmp_path / "data", lambda done, total: seen.append((done, total)))
+    show = lambda done, total: seen.append((done, total))  # noqa: E731
+    import_folder(source, tmp_path / "data", progress=show)
     assert seen[-1] == (8, 8)
     data = VocFolder(tmp_path / "data")
     data.check()
@@ -130,7 +133,7 @@ def test_picture_without_a_line(source: Path) -> None:
 
 def test_two_pictures_of_one_id(source: Path) -> None:
     Image.new("RGB", (7, 5)).save(source / "JPEGImages" / "p1.png")
-    fails(source, "JPEGImages/p1: 2 pictures of this id")
+    fails(source, r"JPEGImages/p1\.png and p1\.jpg: two pictures of one id")
 
 
 def test_too_few_pictures(source: Path) -> None:
@@ -168,3 +171,104 @@ def test_mask_with_an_impossible_index(source: Path) -> None:
 def test_saliency_of_another_size(source: Path) -> None:
     voc.write_grey(source / "Saliency" / "p4.png", np.zeros((7, 5), np.uint8))
     fails(source, r"source/Saliency/p4\.png: 5x7 pixels")
+
+
+def flat(source: Path) -> Path:
+    """The same pictures beside tags.csv, as people have them."""
+    for path in (source / "JPEGImages").iterdir():
+        path.rename(source / path.name)
+    (source / "JPEGImages").rmdir()
+    return source
+
+
+def test_pictures_beside_the_tags(source: Path, tmp_path: Path) -> None:
+    import_folder(source, tmp_path / "inner")
+    import_folder(flat(source), tmp_path / "flat")
+    assert contents(tmp_path / "flat") == contents(tmp_path / "inner")
+
+
+def test_ids_with_a_suffix(source: Path, tmp_path: Path) -> None:
+    import_folder(source, tmp_path / "without")
+    text = (source / "tags.csv").read_text()
+    (source / "tags.csv").write_text(re.sub(r"^(p\d),", r"\1.jpg,", text, flags=re.MULTILINE))
+    write_split(source, train=["p1.jpg", "p2"], val=["p0.JPG"])
+    import_folder(source, tmp_path / "with")
+    assert VocFolder(tmp_path / "with").ids("train") == ("p1", "p2")
+    assert VocFolder(tmp_path / "with").ids("val") == ("p0",)
+    data = VocFolder(tmp_path / "with")
+    np.testing.assert_array_equal(data.tags("p1"), VocFolder(tmp_path / "without").tags("p1"))
+
+
+def test_the_same_id_with_and_without_a_suffix(source: Path) -> None:
+    with (source / "tags.csv").open("a") as stream:
+        stream.write("p1.jpg,cat\n")
+    fails(source, r"tags\.csv: id 'p1' is there twice")
+
+
+def test_a_turned_picture_is_written_upright(source: Path, tmp_path: Path) -> None:
+    """As a phone writes it: the pixels lie, EXIF says how to turn them; maps are upright."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = np.zeros((7, 5, 3), np.uint8)  # seen, it is 5 high and 7 wide
+    lying[:3] = 250
+    Image.fromarray(lying).save(source / "JPEGImages/p1.jpg", exif=exif, quality=95)
+    import_folder(source, tmp_path / "data")
+    data = VocFolder(tmp_path / "data")
+    assert data.size("p1") == (5, 7)
+    assert data.image("p1")[:, -2:].min() > 200
+    assert data.image("p1")[:, :3].max() < 60
+    data.mask("p1")
+
+
+@pytest.mark.parametrize("suffix", [".webp", ".bmp", ".tif", ".gif"])
+def test_pictures_of_other_formats(source: Path, tmp_path: Path, suffix: str) -> None:
+    (source / "JPEGImages/p1.jpg").unlink()
+    Image.new("RGB", (7, 5), (255, 0, 0)).save(source / f"JPEGImages/p1{suffix}")
+    import_folder(source, tmp_path / "data")
+    assert (tmp_path / "data/JPEGImages/p1.png").is_file()
+    np.testing.assert_allclose(VocFolder(tmp_path / "data").image("p1")[2, 3], (255, 0, 0), atol=3)
+
+
+def test_large_pictures_are_made_smaller(source: Path, tmp_path: Path) -> None:
+    mask = np.zeros((40, 60), np.uint8)
+    mask[10:30, 20:50] = 2
+    paths = voc.layout(source, "p1")
+    voc.write_image(paths.image, np.full((40, 60, 3), 100, np.uint8))
+    voc.write_mask(paths.mask, mask)
+    voc.write_grey(paths.saliency, mask * 100)
+    import_folder(source, tmp_path / "data", max_side=30)
+    data = VocFolder(tmp_path / "data")
+    assert data.image("p1").shape == (20, 30, 3)
+    np.testing.assert_array_equal(data.mask("p1"), mask[::2, ::2])
+    assert data.saliency("p1")[10, 15] == 200
+    assert data.image_path("p0").read_bytes() == (source / "JPEGImages/p0.jpg").read_bytes()
+
+
+def test_processes_change_nothing(source: Path, tmp_path: Path) -> None:
+    import_folder(source, tmp_path / "one", max_side=6)
+    import_folder(source, tmp_path / "two", max_side=6, processes=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_a_trial(source: Path, tmp_path: Path) -> None:
+    import_folder(source, tmp_path / "data", limit=2)
+    data = VocFolder(tmp_path / "data")
+    data.check()
+    assert [len(data.ids(split)) for split in voc.SPLITS] == [2, 1, 2]
+
+
+def test_saliency_only_on_request(source: Path, tmp_path: Path) -> None:
+    assert has_saliency(source)
+    import_folder(source, tmp_path / "data", with_saliency=False)
+    assert not has_saliency(tmp_path / "data")
+
+
+def test_a_picture_of_a_split_is_missing(source: Path) -> None:
+    write_split(source, train=["p1", "p9"], val=["p0"])
+    (source / "tags.csv").open("a").write("p9,cat\n")
+    fails(source, r"source/JPEGImages/p9\.jpg: no such picture")
+
+
+def test_a_picture_of_a_split_has_no_tags(source: Path) -> None:
+    write_split(source, train=["p1", "p9"], val=["p0"])
+    fails(source, r"source/tags\.csv: no line for the picture 'p9'")

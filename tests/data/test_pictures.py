@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hsc.data.pictures import find_pictures, read_picture, shrink_picture, shrunk_size
+from hsc.data.pictures import (
+    find_pictures,
+    is_plain,
+    read_picture,
+    shrink_picture,
+    shrunk_size,
+)
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
 from tests.tiny_folder import tiny_folder
@@ -220,3 +226,29 @@ def test_nothing_there(tmp_path: Path) -> None:
     touch(tmp_path / "in", "notes.txt")
     with pytest.raises(HscError, match=r"in: no pictures in it \(\.bmp, "):
         find_pictures([tmp_path / "in"])
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "plain"),
+    [
+        ("a.jpg", "RGB", True), ("a.JPEG", "L", True), ("a.png", "P", True), ("a.PNG", "RGB", True),
+        ("a.png", "RGBA", False), ("a.png", "I;16", False), ("a.jpg", "CMYK", False),
+        ("a.webp", "RGB", False), ("a.bmp", "RGB", False), ("a.Jpg", "RGB", False),
+    ],
+)  # fmt: skip
+def test_what_every_stage_reads_alike(tmp_path: Path, name: str, mode: str, plain: bool) -> None:
+    Image.new(mode, (4, 3)).save(tmp_path / name)
+    assert is_plain(tmp_path / name) == plain
+    if plain:
+        same = np.array(Image.open(tmp_path / name).convert("RGB"))
+        np.testing.assert_array_equal(read_picture(tmp_path / name), same)
+
+
+def test_what_is_turned_or_named_wrong_is_not_plain(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    for value, plain in ((1, True), (3, False), (8, False)):
+        exif[0x0112] = value
+        Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=exif)
+        assert is_plain(tmp_path / "a.jpg") == plain
+    Image.new("RGB", (4, 3)).save(tmp_path / "b.jpg", format="BMP")
+    assert not is_plain(tmp_path / "b.jpg")
