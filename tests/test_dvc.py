@@ -1,7 +1,10 @@
 """dvc.yaml against the code: what each stage depends on, writes and runs."""
 
+import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -59,9 +62,35 @@ def test_only_cheap_stages_give_up_the_run_cache() -> None:
     assert uncached == {"make_seeds", "evaluate"}
 
 
-def test_data_are_stored_once() -> None:
-    config = (ROOT / ".dvc" / "config").read_text()
-    assert 'type = "reflink,hardlink,symlink,copy"' in config
+def test_data_are_stored_once(tmp_path: Path) -> None:
+    """With this repository's configuration, what a stage writes and the cache has is one file.
+
+    With `reflink` first DVC 3.67 leaves every folder as a copy on a disk that has no reflinks.
+    """
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True, text=True)
+    dvc = [sys.executable, "-m", "dvc"]
+    run([*dvc, "init", "--no-scm"])
+    shutil.copyfile(ROOT / ".dvc" / "config", tmp_path / ".dvc" / "config")
+    run([*dvc, "config", "core.no_scm", "true"])
+    write = "mkdir -p out/inner && echo 1 > out/a && echo 2 > out/inner/b"
+    stage = {"cmd": write, "outs": ["out"]}
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"write": stage}}))
+    run([*dvc, "repro"])
+    kept = [path for path in (tmp_path / ".dvc/cache").rglob("*") if path.is_file()]
+    for path in (tmp_path / "out/a", tmp_path / "out/inner/b"):
+        copies = [other for other in kept if other.read_bytes() == path.read_bytes()]
+        assert len(copies) == 1
+        assert path.samefile(copies[0]) or shares_blocks(tmp_path)
+
+
+def shares_blocks(folder: Path) -> bool:
+    """Whether the disk has reflinks but no hard links, where this cannot be seen from names."""
+    (folder / "x").write_text("x")
+    try:
+        os.link(folder / "x", folder / "y")
+    except OSError:
+        return True
+    return False
 
 
 def test_imports_within_the_package_flow_one_way() -> None:
