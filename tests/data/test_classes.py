@@ -1,14 +1,26 @@
 """hsc.data.classes: names and VOC's palette."""
 
 import numpy as np
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 
-from hsc.data.classes import BACKGROUND, IGNORE, SHAPES_CLASSES, VOC_CLASSES, palette
+from hsc.data.classes import (
+    BACKGROUND,
+    COCO_CLASSES,
+    IGNORE,
+    SHAPES_CLASSES,
+    VOC_CLASSES,
+    palette,
+)
 
 
 def test_names() -> None:
     assert len(VOC_CLASSES) == len(set(VOC_CLASSES)) == 20
     assert list(VOC_CLASSES) == sorted(VOC_CLASSES)
     assert VOC_CLASSES.index("person") + 1 == 15
+    assert len(COCO_CLASSES) == len(set(COCO_CLASSES)) == 80
+    published = MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"]
+    by_category_id = [name for name in published[1:] if name != "N/A"]
+    assert list(COCO_CLASSES) == by_category_id
     assert len(SHAPES_CLASSES) == len(set(SHAPES_CLASSES)) == 8
 
 
