@@ -65,9 +65,7 @@ def test_what_the_user_reads_when_a_mirror_serves_something_else(
     assert not (work / "data").exists() or not list((work / "data").iterdir())
 
 
-def test_an_archive_that_writes_outside(
-    work: Path, server: ArchiveServer, tmp_path: Path
-) -> None:
+def test_an_archive_that_writes_outside(work: Path, server: ArchiveServer, tmp_path: Path) -> None:
     files = voc_archives.voc_files() | {"VOCdevkit/VOC2012/../../../JPEGImages/x.jpg": b"x"}
     path = voc_archives.pack(server.folder / "trainval.tar", files)
     change(work / "recipes" / "voc2012.yaml", prepare_data__trainval=server.entry(path))

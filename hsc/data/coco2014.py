@@ -24,9 +24,11 @@ from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
 from hsc.data.coco_masks import Instance, encode, paint
-from hsc.data.unpack import Progress, unpack
+from hsc.data.room import check_room
+from hsc.data.unpack import unpack
 from hsc.errors import HscError
 from hsc.pool import map_ordered
+from hsc.progress import Bars, silent
 
 COUNTS = {"train_aug": 82081, "val": 40137}
 """Pictures with at least one annotated object; those without are left out."""
@@ -70,16 +72,15 @@ def build(
     limit: int | None = None,
     scored_train: int | None = None,
     processes: int = 1,
-    progress: Progress | None = None,
+    bars: Bars = silent,
 ) -> None:
-    """Write the data set in VOC layout to `root`, an empty folder.
+    """Write the data set in VOC layout to `root`, a folder without one.
 
     train_images, val_images: train2014.zip and val2014.zip. annotations:
     annotations_trainval2014.zip. counts: what the splits must have, unless None. limit: only so
     many pictures of each split, the first by name, for a trial; then nothing is counted.
     scored_train: `train` is so many pictures of train_aug, the first by name; all if None.
-    processes: as in `hsc.pool.map_ordered`; the result is the same. progress: called with what is
-    done and what there is, first of the archive's bytes, then of the masks, for each split.
+    processes: as in `hsc.pool.map_ordered`; the result is the same. bars: shows the progress.
 
     Raises HscError for an archive or JSON that is damaged or of other make, a split of another
     size, an annotation of an unknown picture or class or, where masks are painted, that cannot be
@@ -90,24 +91,27 @@ def build(
         if value is not None and value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     parts = [
-        _find_part("train_aug", train_images, annotations, limit, scored_train),
-        _find_part("val", val_images, annotations, limit, None),
+        _find_part("train_aug", train_images, annotations, limit, scored_train, bars),
+        _find_part("val", val_images, annotations, limit, None, bars),
     ]
     if counts is not None and limit is None:
         _check_counts(parts, counts)
+        root.mkdir(parents=True, exist_ok=True)
+        needed = sum(images.stat().st_size for images in (train_images, val_images))
+        check_room(root, needed, "COCO 2014 unpacked")
     tags: dict[str, tuple[str, ...]] = {}
     splits: dict[str, tuple[str, ...]] = {}
     for part in parts:
-        tags |= _build_part(root, part, processes, progress)
+        tags |= _build_part(root, part, processes, bars)
         splits[part.split] = tuple(picture.image_id for picture in part.chosen.values())
     splits["train"] = splits["train_aug"][:scored_train]
     voc.write_index(root, COCO_CLASSES, tags, splits)
 
 
 def _find_part(
-    split: str, images: Path, annotations: Path, limit: int | None, scored: int | None
+    split: str, images: Path, annotations: Path, limit: int | None, scored: int | None, bars: Bars
 ) -> _Part:
-    file = AnnotationFile(annotations, _MEMBERS[split])
+    file = AnnotationFile(annotations, _MEMBERS[split], bars)
     indices = file.labels()
     known = file.pictures()
     annotated = file.annotated()
@@ -130,16 +134,14 @@ def _check_counts(parts: list[_Part], counts: Mapping[str, int]) -> None:
             )
 
 
-def _build_part(
-    root: Path, part: _Part, processes: int, progress: Progress | None
-) -> dict[str, tuple[str, ...]]:
+def _build_part(root: Path, part: _Part, processes: int, bars: Bars) -> dict[str, tuple[str, ...]]:
     """Write a split's pictures and its masks; return its tags."""
     objects = _read_objects(part)
-    _unpack_pictures(root, part, progress)
+    _unpack_pictures(root, part, bars)
     items = _in_order(part, objects.instances)
+    report = bars(f"masks of {part.split}", "image")
     for done, _ in enumerate(map_ordered(partial(_finish, root), items, processes), 1):
-        if progress:
-            progress(done, len(part.chosen))
+        report(done, len(part.chosen))
     return {
         image_id: tuple(COCO_CLASSES[label - 1] for label in sorted(labels))
         for image_id, labels in objects.labels.items()
@@ -179,9 +181,10 @@ def _encode(file: AnnotationFile, annotation: Annotation, picture: Picture) -> b
         ) from None
 
 
-def _unpack_pictures(root: Path, part: _Part, progress: Progress | None) -> None:
+def _unpack_pictures(root: Path, part: _Part, bars: Bars) -> None:
     wanted = {picture.file_name for picture in part.chosen.values()}
-    written = unpack(part.images, root, _choose_pictures(wanted), progress)
+    report = bars(f"unpacking {part.images.name}", "B")
+    written = unpack(part.images, root, _choose_pictures(wanted), report)
     if missing := sorted(wanted - {path.name for path in written}):
         raise HscError(
             f"{part.images}: {missing[0]} is annotated in {part.file.member}, but is not in this "

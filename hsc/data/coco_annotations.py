@@ -7,13 +7,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import ijson
 
 from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
+from hsc.data.unpack import damaged
 from hsc.errors import HscError
+from hsc.progress import Bars, Progress, silent
 
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, OSError)
 
@@ -54,14 +56,16 @@ class AnnotationFile:
     Args:
         archive: the zip file.
         member: the JSON file's name in it.
+        bars: shows the progress of each reading.
 
     The methods raise HscError for a zip file that is damaged or lacks the member, for JSON that is
     damaged and for entries that lack what they should have.
     """
 
-    def __init__(self, archive: Path, member: str) -> None:
+    def __init__(self, archive: Path, member: str, bars: Bars = silent) -> None:
         self.archive = archive
         self.member = member
+        self._bars = bars
 
     def labels(self) -> dict[int, int]:
         """The class index, 1 to 80, of each category's id.
@@ -135,7 +139,9 @@ class AnnotationFile:
         """The parsed values at ijson's `prefix`."""
         try:
             with zipfile.ZipFile(self.archive) as packed, packed.open(self.member) as stream:
-                yield from ijson.items(stream, prefix, use_float=True)
+                report = self._bars(f"{Path(self.member).name}: {prefix.split('.')[0]}", "B")
+                counted = _Counted(stream, packed.getinfo(self.member).file_size, report)
+                yield from ijson.items(counted, prefix, use_float=True)
         except KeyError:
             raise HscError(
                 f"{self.archive}: has no {self.member}; use COCO's annotations_trainval2014.zip"
@@ -145,10 +151,20 @@ class AnnotationFile:
         except ijson.JSONError as error:
             raise self.error(f"no valid JSON ({_first_line(error)})") from None
         except _DAMAGE as error:
-            raise HscError(
-                f"{self.archive}: damaged or truncated, or no archive ({error}); delete it and "
-                "run the same command again"
-            ) from None
+            raise damaged(self.archive, error) from None
+
+
+class _Counted:
+    """A stream that tells how far it has been read."""
+
+    def __init__(self, stream: IO[bytes], size: int, report: Progress) -> None:
+        self._stream, self._size, self._report = stream, size, report
+
+    def read(self, count: int = -1) -> bytes:
+        """The next bytes, b"" at the end."""
+        block = self._stream.read(count)
+        self._report(self._stream.tell(), self._size)
+        return block
 
 
 def _first_line(error: ijson.JSONError) -> str:

@@ -101,7 +101,7 @@ def _read(items: Iterator[_Item], archive: Path) -> Iterator[_Item]:
         except StopIteration:
             return
         except _DAMAGE as error:
-            raise _damaged(archive, error) from None
+            raise damaged(archive, error) from None
         yield item
 
 
@@ -109,10 +109,11 @@ def _read_one(opened: Callable[[], IO[bytes] | None], archive: Path) -> IO[bytes
     try:
         return opened()
     except _DAMAGE as error:
-        raise _damaged(archive, error) from None
+        raise damaged(archive, error) from None
 
 
-def _damaged(archive: Path, error: Exception) -> HscError:
+def damaged(archive: Path, error: Exception) -> HscError:
+    """The error for an archive that cannot be read."""
     return HscError(
         f"{archive}: damaged or truncated, or no archive ({error}); delete it and run the same "
         "command again"

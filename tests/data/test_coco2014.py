@@ -11,6 +11,7 @@ from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco2014 import COUNTS, build
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
+from hsc.progress import Progress, silent
 from tests.data.coco_archives import (
     annotation_entry,
     compressed_runs,
@@ -166,11 +167,15 @@ def test_limit_takes_the_first_pictures_only(tmp_path: Path) -> None:
 
 def test_generated_archives_and_the_number_of_processes(tmp_path: Path) -> None:
     paths = write_archives(tmp_path, train=9, val=6)
-    calls: list[tuple[int, int]] = []
+    calls: dict[str, list[tuple[int, int]]] = {}
+
+    def bars(title: str, unit: str) -> Progress:
+        return lambda *call: calls.setdefault(title, []).append(call)
+
     for processes in (1, 2):
         root = tmp_path / str(processes)
-        progress = None if processes == 2 else lambda *call: calls.append(call)
-        build(root, **paths, counts=None, processes=processes, progress=progress)
+        shown = silent if processes == 2 else bars
+        build(root, **paths, counts=None, processes=processes, bars=shown)
         VocFolder(root).check()
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     data = VocFolder(tmp_path / "1")
@@ -179,10 +184,13 @@ def test_generated_archives_and_the_number_of_processes(tmp_path: Path) -> None:
         shown = set(np.unique(data.mask(image_id)).tolist())
         assert shown == {0, *(np.flatnonzero(data.tags(image_id)) + 1).tolist()}
         assert len(shown) == 3
-    assert calls.count((9, 9)) == calls.count((6, 6)) == 1
-    sizes = [paths[name].stat().st_size for name in ("train_images", "val_images")]
-    assert {total for _, total in calls} == {*sizes, 9, 6}
-    assert all(done <= total for done, total in calls)
+    assert calls["masks of train_aug"][-1] == (9, 9)
+    size = paths["val_images"].stat().st_size
+    assert calls["unpacking val2014.zip"][-1] == (size, size)
+    for title in ("annotations", "categories", "images"):
+        done, total = calls[f"instances_train2014.json: {title}"][-1]
+        assert done == total > 0
+    assert all(done <= total for shown in calls.values() for done, total in shown)
 
 
 def test_other_counts(tmp_path: Path) -> None:
