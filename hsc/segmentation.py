@@ -1,6 +1,6 @@
 """DeepLab inference: class probabilities and labels of whole pictures.
 
-Letters: C foreground classes, H W pixels.
+Letters: B pictures of a batch, C foreground classes, H W pixels.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,20 +24,30 @@ from hsc.params_segmentation import PredictParams
 from hsc.pool import map_ordered, process_count
 
 
-@torch.no_grad()
 def predict_logits(network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Mean of the logits over scales and flips: (C+1, H, W) float32.
 
     batches: one (1 or 2, 3, h', w') a scale, the second picture being the mirror image.
     """
+    return predict_batch(network, batches, size, 1)[0]
+
+
+@torch.no_grad()
+def predict_batch(
+    network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int], pictures: int
+) -> Tensor:
+    """The same for several pictures of one size: (B, C+1, H, W) float32.
+
+    batches: one (B or 2 B, 3, h', w') a scale, the mirror images behind all B `pictures`.
+    """
     # A running sum: for 81 classes the maps of all scales together would take a gigabyte.
     total = torch.zeros((), device=batches[0].device)
     for batch in batches:
         logits = network(batch).float()
-        logits = torch.cat([logits[:1], logits[1:].flip(3)])
+        logits = torch.cat([logits[:pictures], logits[pictures:].flip(3)])
         resized = F.interpolate(logits, size, mode="bilinear", align_corners=False)
-        total = total + resized.sum(dim=0)
-    return total / sum(map(len, batches))
+        total = total + resized.unflatten(0, (-1, pictures)).sum(dim=0)
+    return total / (sum(map(len, batches)) // pictures)
 
 
 def predict_labels(

@@ -13,7 +13,11 @@ import yaml
 from tests.import_closure import ROOT, import_closure
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-COMMANDS = {"import_weights", "submit_voc"}  # scripts that people run and the pipeline does not
+COMMANDS = {
+    "import_weights",
+    "predict",
+    "submit_voc",
+}  # scripts that people run and the pipeline does not
 STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}
 
 

@@ -21,6 +21,7 @@ from hsc.nets.weights import save_weights
 from hsc.params_segmentation import PredictParams
 from hsc.segmentation import (
     crf_config,
+    predict_batch,
     predict_labels,
     predict_logits,
     predict_split,
@@ -219,6 +220,32 @@ def test_the_parameters_of_the_crf() -> None:
     how = PredictParams.model_validate({"scales": [1.0], "flip": True, "crf": kernels})
     assert crf_config(how) == CrfConfig(**kernels)
     assert crf_config(how.model_copy(update={"crf": None})) is None
+
+
+# Several pictures at once
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_batch_is_its_pictures(flip: bool) -> None:
+    torch.manual_seed(0)
+    network = DeepLab(SmallResNet((4, 6, 8, 10)), 3, Aspp(10, 5, (1, 2)), dropout=0.5).eval()
+    pictures = [
+        scale_picture(np.roll(picture(24, 28), 5 * shift, axis=1), [0.5, 1.0], flip)
+        for shift in range(3)
+    ]
+    together = [
+        torch.cat(
+            [batch[mirrored : mirrored + 1] for mirrored in range(1 + flip) for batch in same]
+        )
+        for same in zip(*pictures, strict=True)
+    ]
+    found = predict_batch(network, together, (24, 28), 3)
+    assert found.shape == (3, 4, 24, 28)
+    for logits, batches in zip(found, pictures, strict=True):
+        alone = predict_logits(network, batches, (24, 28))
+        assert torch.allclose(logits, alone, atol=1e-5)
+        assert logits.std() > 100 * (logits - alone).std()
+    assert not torch.allclose(found[0], found[1], atol=1e-3)
 
 
 # A whole split, from a weights file
