@@ -1,0 +1,57 @@
+"""A user's folder of photographs, without masks, saliency and splits: to a network, and back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from hsc.data.voc import VocFolder
+from hsc.files import read_json
+from tests.photographs import TAGS, write_photographs
+from tests.stage_runs import OWN, PlainStage, change, run_well, stages, write_settings, write_yaml
+
+SIDE = 96
+
+
+@pytest.fixture(params=["seam", "eps"])
+def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Settings for the photographs, with a tiny network."""
+    write_photographs(tmp_path / "photographs")
+    folder = tmp_path / "work"
+    write_settings(folder)
+    recipe = yaml.safe_load((folder / "recipes" / "shapes.yaml").read_text())
+    recipe["prepare_data"] = OWN | {"path": str(tmp_path / "photographs"), "max_side": SIDE}
+    write_yaml(folder / "recipes" / "folder.yaml", recipe)
+    change(
+        folder / "params.yaml", data="folder", seeds__threshold=0.3, baseline=request.param
+    )
+    return folder
+
+
+def test_photographs_to_a_network_and_back(work: Path, tmp_path: Path) -> None:
+    for each in stages("folder"):
+        run_well(each, work)
+    data = VocFolder(work / "data" / "folder")
+    assert data.class_names == (
+        "cat", "clock", "coin", "cup", "eye", "motorcycle", "person", "rocket", "space",
+    )  # fmt: skip
+    ids = {*data.ids("train_aug"), *data.ids("val")}
+    assert ids == {Path(name).stem for name in TAGS}
+    assert max(max(data.size(image_id)) for image_id in ids) == SIDE
+    made = read_json(work / "metrics" / "data.json")
+    assert made["saliency"]["source"] == "estimated"
+    assert made["saliency"]["method"]
+
+    command = f"python -m stages.predict {tmp_path / 'photographs'} --out predicted --max-side 64"
+    said = run_well(PlainStage("predict", command, (), (), ()), work)
+    assert "predicted: 12 predictions" in said
+    for name in TAGS:
+        with Image.open(tmp_path / "photographs" / name) as picture:
+            size = picture.size
+        with Image.open(work / "predicted" / f"{Path(name).stem}.png") as found:
+            assert found.size == size
+            assert found.mode == "P"
+            assert np.asarray(found).max() <= data.num_classes
+        assert (work / "predicted" / "overlays" / f"{Path(name).stem}.jpg").is_file()
