@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "numpy", "h5py", "pydensecrf2")
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "h5py", "pydensecrf2")
 
 
 def surroundings() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hsc.cams_merge import merge_relu, merge_softmax
-from hsc.data.transforms import normalise, resize_picture, scaled_size
+from hsc.data.preprocessing import normalise, resize_picture, scaled_size
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from hsc.crf import cam_probabilities
 from hsc.crf_stage import Task, refine_scores, score_labels, write_all
-from hsc.data.transforms import normalise
+from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, one_thread

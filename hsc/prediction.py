@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
-from hsc.data.transforms import MEAN, STD, resize_picture, scaled_size
+from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
 from hsc.data.voc import open_picture
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread

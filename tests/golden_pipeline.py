@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from hsc.data.transforms import crop, draw_crop, longest_edge_size, normalise, scaled_size
+from hsc.data.preprocessing import longest_edge_size, normalise, resize_picture, scaled_size
+from hsc.data.transforms import cut, draw_window, image_plane, pad, resize
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate, set_rate
 from hsc.nets.pcm import propagate
 from tests.golden import assert_close, cases, load
@@ -49,9 +50,9 @@ def test_crop_in_the_published_order_of_draws(path: Path) -> None:
     inputs, outputs, _ = load(path)
     array, size = inputs["arr"], int(inputs["cropsize"])
     rng = random.Random(int(inputs["python_random_seed"]))
-    where = draw_crop(array.shape[1], array.shape[0], size, rng)
-    cropped = crop(array.transpose(2, 0, 1), where, size)
-    assert_close(PIPELINE_FIXTURE, "crop", cropped.transpose(1, 2, 0), outputs["crop"])
+    window = draw_window(array.shape[1], array.shape[0], size, rng)
+    cropped = pad(cut(image_plane(array), window), window)
+    assert_close(PIPELINE_FIXTURE, "crop", cropped.permute(1, 2, 0), outputs["crop"])
 
 
 @pytest.mark.parametrize("path", cases(PIPELINE_FIXTURE, "resize_*.npz"))
@@ -59,8 +60,10 @@ def test_resize(path: Path) -> None:
     inputs, outputs, _ = load(path)
     picture = Image.fromarray(inputs["img"])
     size = longest_edge_size(*picture.size, int(inputs["target_long"]))
-    resized = np.asarray(picture.resize(size, Image.Resampling.BICUBIC))
-    assert_close(PIPELINE_FIXTURE, "resized", resized, outputs["resized"])
+    inference = np.asarray(resize_picture(picture, size))
+    assert_close(PIPELINE_FIXTURE, "resized", inference, outputs["resized"])
+    training = resize(image_plane(inputs["img"]), size[::-1])
+    assert_close(PIPELINE_FIXTURE, "resized", training.permute(1, 2, 0), outputs["resized"])
 
 
 @pytest.mark.parametrize("path", cases(PIPELINE_FIXTURE, "sizes.json"))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hsc.cams import ScaledPictures, infer_cam, infer_cams, scale_picture
-from hsc.data.transforms import normalise
+from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError

@@ -10,7 +10,7 @@ import torch
 
 from hsc.crf import refine_labels, refine_probabilities
 from hsc.crf_stage import kernels
-from hsc.data.transforms import normalise
+from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
 from hsc.mask_stage import refine_masks, walk_all

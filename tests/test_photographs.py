@@ -24,9 +24,7 @@ def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     recipe = yaml.safe_load((folder / "recipes" / "shapes.yaml").read_text())
     recipe["prepare_data"] = OWN | {"path": str(tmp_path / "photographs"), "max_side": SIDE}
     write_yaml(folder / "recipes" / "folder.yaml", recipe)
-    change(
-        folder / "params.yaml", data="folder", seeds__threshold=0.3, baseline=request.param
-    )
+    change(folder / "params.yaml", data="folder", seeds__threshold=0.3, baseline=request.param)
     return folder
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hsc.cams import scale_picture
 from hsc.crf import CrfConfig
-from hsc.data.transforms import normalise as normalise_array
+from hsc.data.preprocessing import normalise as normalise_array
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError

@@ -21,7 +21,7 @@ from PIL import Image
 
 from hsc.data import voc
 from hsc.data.pictures import SUFFIXES, is_plain, read_picture, shrunk_size
-from hsc.data.transforms import resize_picture
+from hsc.data.preprocessing import resize_picture
 from hsc.data.trial import first_of
 from hsc.errors import HscError
 from hsc.pool import map_ordered

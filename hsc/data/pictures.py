@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hsc.data.transforms import longest_edge_size, resize_picture
+from hsc.data.preprocessing import longest_edge_size, resize_picture
 from hsc.data.voc import DAMAGE, IMAGE_SUFFIXES, damaged_picture, open_picture
 from hsc.errors import HscError
 

@@ -15,7 +15,13 @@ from torch.utils.data import Dataset
 
 from hsc.data.classes import IGNORE
 from hsc.data.stream import Position
-from hsc.data.transforms import Augmentation, augment
+from hsc.data.transforms import (
+    Augmentation,
+    augment,
+    image_plane,
+    label_plane,
+    saliency_plane,
+)
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
 
@@ -49,21 +55,13 @@ class CamSamples(Dataset[dict[str, Tensor]]):
     def __getitem__(self, position: Position) -> dict[str, Tensor]:
         g, index = position
         image_id = self._ids[index]
-        saliency = self._folder.saliency(image_id) if self._with_saliency else None
-        image, cropped = augment(
-            self._folder.image(image_id),
-            saliency,
-            self._how,
-            sample_rng(self._seed, g),
-            label_fill=0,
-            label_resampling="bilinear",
-        )
-        item = {
-            "image": torch.from_numpy(image),
-            "tags": torch.from_numpy(self._folder.tags(image_id)),
-        }
-        if cropped is not None:
-            item["saliency"] = torch.from_numpy(cropped).float().div(255)[None]
+        planes = [image_plane(self._folder.image(image_id))]
+        if self._with_saliency:
+            planes.append(saliency_plane(self._folder.saliency(image_id)))
+        image, *saliency = augment(planes, self._how, sample_rng(self._seed, g))
+        item = {"image": image, "tags": torch.from_numpy(self._folder.tags(image_id))}
+        if self._with_saliency:
+            item["saliency"] = saliency[0].float().div(255)
         return item
 
 
@@ -95,17 +93,9 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
         picture = self._folder.image(image_id)
         labels = self._read_label(self._labels, image_id)
         self._check(image_id, picture, labels)
-        image, label = augment(
-            picture,
-            labels,
-            self._how,
-            sample_rng(self._seed, g),
-            label_fill=IGNORE,
-        )
-        return {
-            "image": torch.from_numpy(image),
-            "label": torch.from_numpy(np.asarray(label, dtype=np.int64)),
-        }
+        planes = image_plane(picture), label_plane(labels)
+        image, label = augment(planes, self._how, sample_rng(self._seed, g))
+        return {"image": image, "label": label[0].long()}
 
     def _check(self, image_id: str, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         highest = labels[labels != IGNORE].max(initial=0)

@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hsc.data.preprocessing import normalise
 from hsc.data.samples import CamSamples
-from hsc.data.transforms import Augmentation, normalise
+from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.distributed import gather, is_first
 from hsc.engine.checkpoints import ResumeFile

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hsc.crf import TRAINING_CRF, refine_labels
-from hsc.data.transforms import MEAN, STD
+from hsc.data.preprocessing import MEAN, STD
 from hsc.methods import mean_field
 
 

@@ -1,16 +1,20 @@
 """Training items: shapes, values, and the same item in any process."""
 
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
+from torch.utils.data import StackDataset
 
 from hsc.data.classes import IGNORE
+from hsc.data.preprocessing import normalise
 from hsc.data.samples import CamSamples, SegmentationSamples, sample_rng
-from hsc.data.transforms import Augmentation, augment, normalise
+from hsc.data.transforms import Augmentation, augment, image_plane
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order, step_batches
 from hsc.engine.runtime import Runtime
@@ -32,12 +36,14 @@ def cam_samples(
     return CamSamples(folder, folder.ids("train_aug"), how, seed, with_saliency)
 
 
-def segmentation_samples(folder: VocFolder, how: Augmentation = HOW) -> SegmentationSamples:
-    def read(labels: Path, image_id: str) -> np.ndarray:
-        return np.asarray(Image.open(labels / f"{image_id}.png")) % 4  # 0 and the three classes
+def read_labels(labels: Path, image_id: str) -> np.ndarray:
+    """0 and the three classes."""
+    return np.asarray(Image.open(labels / f"{image_id}.png")) % 4
 
-    ids = folder.ids("train_aug")
-    return SegmentationSamples(folder, ids, folder.root / "Saliency", read, how, seed=0)
+
+def segmentation_samples(folder: VocFolder, how: Augmentation = HOW) -> SegmentationSamples:
+    ids, labels = folder.ids("train_aug"), folder.root / "Saliency"
+    return SegmentationSamples(folder, ids, labels, read_labels, how, seed=0)
 
 
 def runtime(workers: int) -> Runtime:
@@ -122,20 +128,47 @@ def test_an_item_leaves_the_global_random_states_alone(folder: VocFolder) -> Non
 
 
 def test_the_numbers_of_an_item(folder: VocFolder) -> None:
-    expected, _ = augment(folder.image("a"), None, HOW, sample_rng(0, 5), label_fill=0)
-    found = cam_samples(folder)[5, 1]["image"]
-    assert np.array_equal(found.numpy(), expected)
+    (expected,) = augment([image_plane(folder.image("a"))], HOW, sample_rng(0, 5))
+    assert torch.equal(cam_samples(folder)[5, 1]["image"], expected)
     assert sample_rng(1, 23).random() != sample_rng(12, 3).random()
 
 
-def test_a_worker_process_reads_the_same_batches(folder: VocFolder) -> None:
-    samples = cam_samples(folder)
-    here, there = (list(step_batches(samples, 0, 2, 3, runtime(workers))(0)) for workers in (0, 1))
-    assert len(here) == len(there) == 3
-    for one, other in zip(here, there, strict=True):
-        assert one["image"].shape == (2, 3, 14, 14)
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[key], other[key]) for key in one)
+def test_worker_processes_read_the_same_batches(folder: VocFolder) -> None:
+    both = StackDataset(cam=cam_samples(folder), labels=segmentation_samples(folder))
+    found = [list(step_batches(both, 0, 2, 3, runtime(workers))(0)) for workers in (0, 1, 2)]
+    assert [len(batches) for batches in found] == [3, 3, 3]
+    for here, *there in zip(*found, strict=True):
+        for kind in ("cam", "labels"):
+            assert here[kind]["image"].shape == (2, 3, 14, 14)
+            for other in there:
+                assert other[kind].keys() == here[kind].keys()
+                assert all(torch.equal(other[kind][key], here[kind][key]) for key in here[kind])
+
+
+@pytest.mark.parametrize("kind", [cam_samples, segmentation_samples])
+def test_each_file_is_decoded_once_a_sample(
+    folder: VocFolder, kind: Callable[[VocFolder], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+    load = ImageFile.ImageFile.load
+
+    def counted(image: ImageFile.ImageFile) -> Any:
+        if image.tile:  # nothing is left to decode in a picture that was
+            decoded.append(Path(image.filename).parent.name)
+        return load(image)
+
+    samples = kind(folder)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted)
+    samples[0, 0]
+    assert sorted(decoded) == ["JPEGImages", "Saliency"]  # here the labels are read from there
+
+
+@pytest.mark.parametrize("how", [HOW, WHOLE])
+def test_items_are_plain_contiguous_tensors(folder: VocFolder, how: Augmentation) -> None:
+    for item in cam_samples(folder, how)[2, 0], segmentation_samples(folder, how)[2, 0]:
+        for value in item.values():
+            assert type(value) is torch.Tensor
+            assert value.is_contiguous()
 
 
 def test_batches_go_on_where_they_stopped(folder: VocFolder) -> None:

@@ -1,23 +1,50 @@
-"""Training crops: sizes, and pictures and labels that stay on top of each other."""
+"""Training crops: pictures, saliency and labels on top of each other, and the published recipe."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as v2
 
+from hsc.data.preprocessing import MEAN, STD, normalise
 from hsc.data.transforms import (
-    MEAN,
-    STD,
     Augmentation,
     augment,
-    crop,
-    draw_crop,
-    longest_edge_size,
-    normalise,
-    scaled_size,
+    cut,
+    draw,
+    draw_window,
+    expose,
+    image_plane,
+    label_plane,
+    pad,
+    place,
+    recolour,
+    resize,
+    saliency_plane,
     shift_hsv,
 )
+
+JITTER = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1}
+
+
+def crop_image(image: np.ndarray, how: Augmentation, rng: random.Random) -> np.ndarray:
+    """`augment` of a picture alone, (3, S, S)."""
+    (cropped,) = augment([image_plane(image)], how, rng)
+    return cropped.numpy()
+
+
+def crop_both(
+    image: np.ndarray, label: np.ndarray, how: Augmentation, rng: random.Random
+) -> tuple[np.ndarray, np.ndarray]:
+    """`augment` of a picture and its labels, (3, S, S) and (S, S)."""
+    cropped, labels = augment([image_plane(image), label_plane(label)], how, rng)
+    return cropped.numpy(), labels[0].numpy()
 
 
 def picture_of(label: np.ndarray) -> np.ndarray:
@@ -40,47 +67,18 @@ def label() -> np.ndarray:
     return values
 
 
-@pytest.mark.parametrize(
-    ("size", "target", "expected"),
-    [
-        ((50, 100), 80, (40, 80)),
-        ((100, 50), 80, (80, 40)),
-        ((60, 60), 80, (80, 80)),
-        ((4, 3), 2, (2, 2)),  # 1.5, half to even
-        ((4, 1), 2, (2, 1)),  # 0.5 would be 0
-        ((1000, 1), 80, (80, 1)),
-        ((1, 1000), 80, (1, 80)),
-    ],
-)
-def test_longest_edge_size(size: tuple[int, int], target: int, expected: tuple[int, int]) -> None:
-    assert longest_edge_size(*size, target) == expected
-
-
-def test_scaled_size() -> None:
-    assert scaled_size(80, 60, 0.75) == (60, 45)
-    assert scaled_size(5, 7, 0.5) == (2, 4)  # 2.5 and 3.5, half to even
-    assert scaled_size(1, 1, 0.1) == (1, 1)
-
-
-def test_normalise() -> None:
-    image = np.zeros((1, 2, 3), dtype=np.uint8)
-    image[0, 1] = (255, 51, 102)
-    result = normalise(image)
-    assert result.shape == (3, 1, 2)
-    assert result.dtype == np.float32
-    assert result.flags.c_contiguous
-    black = [-mean / std for mean, std in zip(MEAN, STD, strict=True)]
-    np.testing.assert_allclose(result[:, 0, 0], black, rtol=1e-6)
-    coloured = (np.array([1, 0.2, 0.4]) - MEAN) / STD
-    np.testing.assert_allclose(result[:, 0, 1], coloured, rtol=1e-5)
+def cropped_to(array: np.ndarray, size: int, rng: random.Random) -> np.ndarray:
+    """The crop of labels (H, W) that `rng` draws, padded with 255."""
+    plane = label_plane(array)
+    window = draw_window(array.shape[1], array.shape[0], size, rng)
+    return pad(cut(plane, window), window)[0].numpy()
 
 
 def test_crop_of_a_larger_picture_is_a_piece_of_it() -> None:
-    array = np.arange(9 * 7).reshape(9, 7)
+    array = np.arange(9 * 7, dtype=np.uint8).reshape(9, 7)
     seen = set()
     for seed in range(60):
-        where = draw_crop(7, 9, 5, random.Random(seed))
-        piece = crop(array, where, 5)
+        piece = cropped_to(array, 5, random.Random(seed))
         y, x = divmod(int(piece[0, 0]), 7)
         assert np.array_equal(piece, array[y : y + 5, x : x + 5])
         seen.add((y, x))
@@ -89,28 +87,30 @@ def test_crop_of_a_larger_picture_is_a_piece_of_it() -> None:
 
 
 def test_crop_of_a_smaller_picture_is_filled() -> None:
-    array = np.full((2, 3, 4), 7)
-    for seed in range(20):
-        piece = crop(array, draw_crop(4, 3, 6, random.Random(seed)), 6, fill=255)
-        assert piece.shape == (2, 6, 6)
+    array = np.full((3, 4), 7, dtype=np.uint8)
+    seen = set()
+    for seed in range(60):
+        piece = cropped_to(array, 6, random.Random(seed))
+        assert piece.shape == (6, 6)
         assert (piece == 7).sum() == array.size
-        assert (piece == 255).sum() == 2 * 36 - array.size
-        rows, columns = np.nonzero(piece[0] == 7)
+        assert (piece == 255).sum() == 36 - array.size
+        rows, columns = np.nonzero(piece == 7)
         assert (np.ptp(rows), np.ptp(columns)) == (2, 3)  # in one piece
+        seen.add((rows[0], columns[0]))
+    assert seen == {(row, column) for row in range(4) for column in range(3)}
 
 
 def test_crop_of_one_long_and_one_short_side() -> None:
-    array = np.ones((2, 9), dtype=np.uint8)
-    piece = crop(array, draw_crop(9, 2, 5, random.Random(0)), 5)
+    piece = cropped_to(np.zeros((2, 9), dtype=np.uint8), 5, random.Random(0))
     assert piece.dtype == np.uint8
-    assert sorted(piece.sum(axis=1)) == [0, 0, 0, 5, 5]
+    assert sorted((piece == 0).sum(axis=1)) == [0, 0, 0, 5, 5]
 
 
 def test_label_follows_the_picture_exactly_where_nothing_is_resampled(label: np.ndarray) -> None:
     how = Augmentation(crop_size=48, resize_longest=(56, 56), flip=0.5)
     flips = 0
     for seed in range(20):
-        image, cropped = augment(picture_of(label), label, how, random.Random(seed), label_fill=255)
+        image, cropped = crop_both(picture_of(label), label, how, random.Random(seed))
         assert image.shape == (3, 48, 48)
         assert image.dtype == np.float32
         assert cropped.shape == (48, 48)
@@ -128,25 +128,23 @@ def test_label_follows_the_picture_exactly_where_nothing_is_resampled(label: np.
 def test_label_follows_the_picture_when_resized(label: np.ndarray) -> None:
     how = Augmentation(32, (40, 90), 0.5, brightness=0.1, contrast=0.1, saturation=0.1, hue=0.02)
     for seed in range(20):
-        image, cropped = augment(picture_of(label), label, how, random.Random(seed), label_fill=255)
+        image, cropped = crop_both(picture_of(label), label, how, random.Random(seed))
         inside = cropped != 255
         agreement = np.mean((red(image)[inside] > 0.6) == (cropped[inside] == 1))
         assert agreement > 0.94  # the edges differ: the picture is resampled bicubically
         assert set(np.unique(cropped)) <= {0, 1, 255}  # nearest: no index in between
 
 
-def test_bilinear_labels_are_smooth(label: np.ndarray) -> None:
-    how = Augmentation(40, (41, 41), flip=0.0)
-    _, cropped = augment(
-        picture_of(label), label * 255, how, random.Random(0), 0, label_resampling="bilinear"
-    )
-    assert len(np.unique(cropped)) > 3
+def test_saliency_is_smooth(label: np.ndarray) -> None:
+    planes = image_plane(picture_of(label)), saliency_plane(label * 255)
+    _, saliency = augment(planes, Augmentation(40, (41, 41), flip=0.0), random.Random(0))
+    assert len(saliency.unique()) > 3
 
 
 def test_a_flip_is_a_mirror_image(label: np.ndarray) -> None:
     image = picture_of(label)[:40, :40]
     straight, mirrored = (
-        augment(image, label[:40, :40], Augmentation(40, (40, 40), flip), random.Random(1), 255)
+        crop_both(image, label[:40, :40], Augmentation(40, (40, 40), flip), random.Random(1))
         for flip in (0.0, 1.0)
     )
     assert np.array_equal(mirrored[0], straight[0][:, :, ::-1])
@@ -156,16 +154,14 @@ def test_a_flip_is_a_mirror_image(label: np.ndarray) -> None:
 def test_without_a_label_the_picture_is_the_same(label: np.ndarray) -> None:
     how = Augmentation(32, (40, 60), 0.5, brightness=0.3, hue=0.1)
     image = picture_of(label)
-    with_label, _ = augment(image, label, how, random.Random(5), 255)
-    without, nothing = augment(image, None, how, random.Random(5), 255)
-    assert nothing is None
-    assert np.array_equal(with_label, without)
+    with_label, _ = crop_both(image, label, how, random.Random(5))
+    assert np.array_equal(with_label, crop_image(image, how, random.Random(5)))
 
 
 def test_same_numbers_same_crop_other_numbers_another(label: np.ndarray) -> None:
     how = Augmentation(32, (40, 60), 0.5, 0.3, 0.3, 0.3, 0.1)
     first, again, other = (
-        augment(picture_of(label), None, how, random.Random(seed), 255)[0] for seed in (1, 1, 2)
+        crop_image(picture_of(label), how, random.Random(seed)) for seed in (1, 1, 2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -175,8 +171,7 @@ def test_brightness_stays_in_its_range() -> None:
     grey = np.full((8, 8, 3), 100, dtype=np.uint8)
     how = Augmentation(8, (8, 8), 0.0, brightness=0.2)
     found = [
-        float(red(augment(grey, None, how, random.Random(seed), 0)[0]).mean() * 255)
-        for seed in range(40)
+        float(red(crop_image(grey, how, random.Random(seed))).mean() * 255) for seed in range(40)
     ]
     assert 79 <= min(found) < 90
     assert 110 < max(found) <= 121
@@ -187,11 +182,11 @@ def test_hue_alone_moves_colour_but_not_grey() -> None:
     colours = np.zeros((8, 8, 3), dtype=np.uint8)
     colours[..., 0] = 200
     plain = normalise(colours)
-    moved = [augment(colours, None, how, random.Random(seed), 0)[0] for seed in range(5)]
+    moved = [crop_image(colours, how, random.Random(seed)) for seed in range(5)]
     assert any(np.abs(image - plain).max() > 0.5 for image in moved)
     grey = np.full((8, 8, 3), 77, dtype=np.uint8)
     for seed in range(5):
-        assert np.array_equal(augment(grey, None, how, random.Random(seed), 0)[0], normalise(grey))
+        assert np.array_equal(crop_image(grey, how, random.Random(seed)), normalise(grey))
 
 
 def test_a_scale_is_a_factor_of_the_picture_s_own_size() -> None:
@@ -201,7 +196,7 @@ def test_a_scale_is_a_factor_of_the_picture_s_own_size() -> None:
     how = Augmentation(160, None, flip=0.0, scale=(0.5, 1.5))
     factors = []
     for seed in range(60):
-        _, cropped = augment(image, label, how, random.Random(seed), label_fill=255)
+        _, cropped = crop_both(image, label, how, random.Random(seed))
         inside = cropped == 0
         height, width = inside.any(axis=1).sum(), inside.any(axis=0).sum()
         assert inside.sum() == height * width
@@ -215,7 +210,7 @@ def test_a_scale_is_a_factor_of_the_picture_s_own_size() -> None:
 def test_label_follows_a_scaled_picture(label: np.ndarray) -> None:
     how = Augmentation(48, None, 0.5, scale=(0.5, 1.5), hsv=5)
     for seed in range(20):
-        image, cropped = augment(picture_of(label), label, how, random.Random(seed), label_fill=255)
+        image, cropped = crop_both(picture_of(label), label, how, random.Random(seed))
         inside = cropped != 255
         agreement = np.mean((red(image)[inside] > 0.6) == (cropped[inside] == 1))
         assert agreement > 0.94
@@ -243,7 +238,7 @@ def test_hsv_jitter_stays_in_its_range() -> None:
     grey = np.full((8, 8, 3), 100, dtype=np.uint8)
     how = Augmentation(8, (8, 8), 0.0, hsv=10)
     found = [
-        round(float(red(augment(grey, None, how, random.Random(seed), 0)[0]).max() * 255))
+        round(float(red(crop_image(grey, how, random.Random(seed))).max() * 255))
         for seed in range(80)
     ]
     assert set(found) <= set(range(90, 111))
@@ -251,19 +246,184 @@ def test_hsv_jitter_stays_in_its_range() -> None:
     assert max(found) > 106
     colours = np.zeros((8, 8, 3), dtype=np.uint8)
     colours[..., 0] = 200
-    images = [augment(colours, None, how, random.Random(seed), 0)[0] for seed in range(8)]
+    images = [crop_image(colours, how, random.Random(seed)) for seed in range(8)]
     assert len({image.tobytes() for image in images}) > 6
 
 
 def test_a_sliver_of_a_picture_can_be_trained_on() -> None:
     image = np.zeros((1, 500, 3), dtype=np.uint8)
-    result, _ = augment(image, None, Augmentation(8, (8, 12)), random.Random(0), 0)
-    assert result.shape == (3, 8, 8)
+    assert crop_image(image, Augmentation(8, (8, 12)), random.Random(0)).shape == (3, 8, 8)
 
 
 def test_inputs_are_left_alone(label: np.ndarray) -> None:
     image = picture_of(label)
     before = image.copy(), label.copy()
-    augment(image, label, Augmentation(20, (56, 56), 1.0, hue=0.5), random.Random(3), 255)
-    assert np.array_equal(image, before[0])
-    assert np.array_equal(label, before[1])
+    for flip in (0.0, 1.0):
+        how = Augmentation(20, (56, 56), flip, **JITTER)
+        crop_both(image, label, how, random.Random(3))
+        assert np.array_equal(image, before[0])
+        assert np.array_equal(label, before[1])
+
+
+def coloured_grid(rows: int, columns: int, side: int) -> np.ndarray:
+    """Cells of eight colours, each channel 60 or 200, in no order that a flip or a shift keeps."""
+    bits = np.random.default_rng(0).integers(0, 2, (rows, columns, 3))
+    return (60 + 140 * bits).astype(np.uint8).repeat(side, axis=0).repeat(side, axis=1)
+
+
+def classes_of(image: np.ndarray) -> np.ndarray:
+    """(.., 3) colours to 0..7, a bit a channel."""
+    return ((image > 130) @ np.array([1, 2, 4])).astype(np.uint8)
+
+
+@given(
+    st.sampled_from([(35, 60), (60, 60), (61, 140), (100, 101)]),
+    st.integers(16, 80),
+    st.integers(0, 10_000),
+)
+@settings(max_examples=60, deadline=None)
+def test_image_saliency_and_labels_stay_aligned(
+    longest: tuple[int, int], size: int, seed: int
+) -> None:
+    """The labels and the saliency are functions of the colour, and still are in the crop."""
+    grid = coloured_grid(5, 6, 10)
+    planes = (
+        image_plane(grid),
+        saliency_plane(np.where(grid[..., 0] > 130, 255, 0).astype(np.uint8)),
+        label_plane(classes_of(grid)),
+    )
+    image, saliency, labels = (
+        plane.numpy() for plane in augment(planes, Augmentation(size, longest), random.Random(seed))
+    )
+    inside = labels[0] != 255
+    colours = (image.transpose(1, 2, 0) * STD + MEAN) * 255
+    # a pixel whose centre lies on the edge of two cells belongs to either
+    clear = inside & (np.abs(colours - 130).min(axis=-1) > 12)
+    assert clear.sum() > 0.9 * inside.sum()
+    assert np.array_equal(classes_of(colours)[clear], labels[0][clear])
+    assert np.array_equal(colours[..., 0][clear] > 130, saliency[0][clear] > 127)
+    assert not image[:, ~inside].any()
+    assert not saliency[0][~inside].any()
+
+
+def test_jitter_moves_nothing() -> None:
+    grid = coloured_grid(5, 6, 10)
+    plain = Augmentation(40, (45, 80))
+    for seed in range(10):
+        expected = crop_both(grid, classes_of(grid), plain, random.Random(seed))
+        how = replace(plain, **JITTER)
+        image, labels = crop_both(grid, classes_of(grid), how, random.Random(seed))
+        assert np.array_equal(labels, expected[1])
+        assert not np.array_equal(image, expected[0])
+
+
+@pytest.mark.parametrize("jitter", [JITTER, {"hsv": 10}, {"hue": 0.5}, {}])
+@pytest.mark.parametrize("longest", [(30, 44), (50, 90)])
+def test_the_crop_is_that_of_the_published_order(longest: tuple[int, int], jitter: dict) -> None:
+    """Resize, flip, jitter, normalise the whole picture; then cut it out of zeros."""
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    how = Augmentation(48, longest, **jitter)
+    for seed in range(6):
+        draws = draw(40, 50, how, random.Random(seed))
+        whole = v2.to_pil_image(place(image_plane(image), draws))
+        pixels = normalise(np.asarray(recolour(expose(whole, draws), draws)))
+        top, left, height, width, (right_of, below, _, _) = draws.window
+        expected = np.zeros((3, 48, 48), dtype=np.float32)
+        expected[:, below : below + height, right_of : right_of + width] = pixels[
+            :, top : top + height, left : left + width
+        ]
+        assert np.array_equal(crop_image(image, how, random.Random(seed)), expected)
+
+
+def untied(old: int, new: int) -> np.ndarray:
+    """Which of the `new` pixels' centres do not lie on the edge of two of the `old` pixels."""
+    return (2 * np.arange(new) + 1) * old % (2 * new) != 0
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 90), st.integers(1, 90))
+@settings(max_examples=100, deadline=None)
+def test_planes_are_resized_as_by_pillow(height: int, width: int, high: int, wide: int) -> None:
+    """The published loaders use Pillow, whose weights have more bits than torch's."""
+    pixels = np.random.default_rng(height + width).integers(0, 256, (height, width, 3), np.uint8)
+    grey = pixels[..., 0].copy()
+    for plane, picture, resampling in (
+        (image_plane(pixels), pixels, Image.Resampling.BICUBIC),
+        (saliency_plane(grey), grey, Image.Resampling.BILINEAR),
+        (label_plane(grey), grey, Image.Resampling.NEAREST),
+    ):
+        resized = resize(plane, (high, wide))
+        assert type(resized) is type(plane)
+        assert resized.shape == (plane.shape[0], high, wide)
+        assert resized.dtype == torch.uint8
+        expected = np.asarray(Image.fromarray(picture).resize((wide, high), resampling))
+        found = resized.permute(1, 2, 0).numpy().reshape(expected.shape)
+        if isinstance(plane, tv_tensors.Mask):
+            clear = np.ix_(untied(height, high), untied(width, wide))
+            assert np.array_equal(found[clear], expected[clear])
+        else:
+            assert np.abs(found.astype(int) - expected).max() <= 3
+
+
+def test_planes_are_resized_alike_by_any_number_of_threads() -> None:
+    plane = image_plane(np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(resize(plane, (455, 607)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("hue", [-0.5, -0.1, -0.013, 0.0, 0.004, 0.1, 0.49])
+def test_hue_is_shifted_to_the_byte_as_by_v2(hue: float) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    found = shift_hsv(picture, int(hue * 255), 0, 0)
+    assert np.array_equal(np.asarray(found), np.asarray(v2.adjust_hue(picture, hue)))
+
+
+@pytest.mark.parametrize("longest", [(20, 20), (56, 56), (90, 90)])
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_crops_are_plain_contiguous_tensors(
+    label: np.ndarray, longest: tuple[int, int], flip: float
+) -> None:
+    planes = image_plane(picture_of(label)), saliency_plane(label * 255), label_plane(label)
+    crops = augment(planes, Augmentation(32, longest, flip, **JITTER), random.Random(0))
+    assert [type(crop) for crop in crops] == [torch.Tensor] * 3
+    assert [crop.dtype for crop in crops] == [torch.float32, torch.uint8, torch.uint8]
+    assert [crop.shape for crop in crops] == [(3, 32, 32), (1, 32, 32), (1, 32, 32)]
+    assert all(crop.is_contiguous() for crop in crops)
+
+
+def test_planes_share_the_memory_of_what_was_read(label: np.ndarray) -> None:
+    image = picture_of(label)
+    plane = image_plane(image)
+    assert isinstance(plane, tv_tensors.Image)
+    assert plane.data_ptr() == image.ctypes.data
+    assert np.array_equal(plane[:, 7, 12].numpy(), image[7, 12])
+    assert label_plane(label).data_ptr() == saliency_plane(label).data_ptr() == label.ctypes.data
+
+
+def test_planes_of_different_sizes_are_refused(label: np.ndarray) -> None:
+    planes = image_plane(picture_of(label)), label_plane(label[:-1])
+    with pytest.raises(ValueError, match=r"different sizes: \[\(3, 40, 56\), \(1, 39, 56\)\]"):
+        augment(planes, Augmentation(32, (40, 60)), random.Random(0))
+
+
+def test_only_the_numbers_that_are_handed_in_are_used(label: np.ndarray) -> None:
+    """What others do to the global generators changes no crop, and a crop does not change them."""
+    how = Augmentation(32, (40, 60), **JITTER, hsv=10)
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tobytes()
+        found.append(crop_image(picture_of(label), how, random.Random(7)))
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert random.getstate() == before[1]
+        assert np.random.get_state()[1].tobytes() == before[2]
+    assert np.array_equal(*found)

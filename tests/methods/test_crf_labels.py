@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hsc.crf import TRAINING_CRF, refine_labels
-from hsc.data.transforms import normalise
+from hsc.data.preprocessing import normalise
 from hsc.methods import mean_field
 from hsc.methods.crf_labels import LabelRefiner, to_pixels
 
