@@ -280,13 +280,18 @@ def classes_of(image: np.ndarray) -> np.ndarray:
     st.sampled_from([(35, 60), (60, 60), (61, 140), (100, 101)]),
     st.integers(16, 80),
     st.integers(0, 10_000),
+    st.booleans(),
 )
 @settings(max_examples=60, deadline=None)
 def test_image_saliency_and_labels_stay_aligned(
-    longest: tuple[int, int], size: int, seed: int
+    longest: tuple[int, int], size: int, seed: int, upright: bool
 ) -> None:
-    """The labels and the saliency are functions of the colour, and still are in the crop."""
-    grid = coloured_grid(5, 6, 10)
+    """The labels and the saliency are functions of the colour, and still are in the crop.
+
+    Stripes, for at the corner of cells the picture shows a mixture and the labels show one.
+    """
+    stripes = coloured_grid(1, 6, 10).repeat(5, axis=0)
+    grid = stripes if upright else stripes.transpose(1, 0, 2).copy()
     planes = (
         image_plane(grid),
         saliency_plane(np.where(grid[..., 0] > 130, 255, 0).astype(np.uint8)),
@@ -343,7 +348,11 @@ def untied(old: int, new: int) -> np.ndarray:
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 90), st.integers(1, 90))
 @settings(max_examples=100, deadline=None)
 def test_planes_are_resized_as_by_pillow(height: int, width: int, high: int, wide: int) -> None:
-    """The published loaders use Pillow, whose weights have more bits than torch's."""
+    """The published loaders use Pillow, whose weights have more bits than torch's.
+
+    Between its two passes each rounds and cuts to 0..255. torch goes along the width first; Pillow
+    is made to, for it chooses.
+    """
     pixels = np.random.default_rng(height + width).integers(0, 256, (height, width, 3), np.uint8)
     grey = pixels[..., 0].copy()
     for plane, picture, resampling in (
@@ -355,13 +364,14 @@ def test_planes_are_resized_as_by_pillow(height: int, width: int, high: int, wid
         assert type(resized) is type(plane)
         assert resized.shape == (plane.shape[0], high, wide)
         assert resized.dtype == torch.uint8
-        expected = np.asarray(Image.fromarray(picture).resize((wide, high), resampling))
+        wider = Image.fromarray(picture).resize((wide, height), resampling)
+        expected = np.asarray(wider.resize((wide, high), resampling))
         found = resized.permute(1, 2, 0).numpy().reshape(expected.shape)
         if isinstance(plane, tv_tensors.Mask):
             clear = np.ix_(untied(height, high), untied(width, wide))
             assert np.array_equal(found[clear], expected[clear])
         else:
-            assert np.abs(found.astype(int) - expected).max() <= 3
+            assert np.abs(found.astype(int) - expected).max() <= 2
 
 
 def test_planes_are_resized_alike_by_any_number_of_threads() -> None:
