@@ -138,7 +138,7 @@ class VocFolder:
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """The picture, (H, W, 3) uint8 RGB. Raises HscError when it is missing or damaged."""
-        return _pixels(self.image_path(image_id), "RGB")
+        return read_image(self.image_path(image_id))
 
     def saliency(self, image_id: str) -> NDArray[np.uint8]:
         """The saliency map, (H, W) uint8, 255 is salient.
@@ -296,6 +296,11 @@ def read_mask(path: Path, num_classes: int) -> NDArray[np.uint8]:
             f"and {IGNORE} are possible); correct the mask or classes.txt"
         )
     return mask
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """A picture as it lies in its file, (H, W, 3) uint8 RGB. Raises HscError as `read_grey`."""
+    return _pixels(path, "RGB")
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:

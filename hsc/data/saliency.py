@@ -1,0 +1,159 @@
+"""Saliency maps of a data set in VOC layout: estimated from its pictures, or others' maps.
+
+Either way the whole folder `Saliency/` is written, or nothing: it takes the place of an older one.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hsc.data import voc
+from hsc.data.saliency_estimate import METHOD, estimate
+from hsc.data.unpack import unpack
+from hsc.errors import HscError
+from hsc.files import atomic_folder
+from hsc.pool import map_ordered
+from hsc.progress import Progress
+
+__all__ = ["METHOD", "estimate", "unpack_published", "write_estimated"]
+
+_SHOWN = 5  # ids in an error
+_SAVE_IT = "save the map as an 8-bit grey PNG, 255 for what is salient"
+
+
+def write_estimated(
+    root: Path, ids: Sequence[str], processes: int = 1, progress: Progress | None = None
+) -> None:
+    """Estimate the saliency of the data set's pictures `ids` (see `estimate`).
+
+    root: a data set in VOC layout, with its classes and tags. processes: as in
+    `hsc.pool.map_ordered`, they change nothing but the time. progress: called with the number of
+    pictures done and of all.
+    Raises HscError for a picture that is missing or damaged, and where OpenCV is not installed.
+    """
+    data = voc.VocFolder(root)
+    with atomic_folder(_folder(data)) as target:
+        pairs = ((data.image_path(i), target / data.saliency_path(i).name) for i in ids)
+        for done, _ in enumerate(map_ordered(_estimate_one, pairs, processes), 1):
+            if progress:
+                progress(done, len(ids))
+
+
+def unpack_published(
+    source: Path, root: Path, ids: Sequence[str], progress: Progress | None = None
+) -> None:
+    """Take the maps of the pictures `ids` from an archive or a folder, as 8-bit grey PNG.
+
+    source: a zip or tar file, or a folder, with a picture `<id>.png` or `.jpg` for each id, in any
+    folder within; all else in it is left alone. root: a data set in VOC layout, with its pictures,
+    classes and tags. progress: called with the number of maps done and of all.
+    Raises HscError for an id without a map or with two; a map that is damaged, of another size than
+    its picture, of more than 8 bits, in colours or with transparency; maps that are all of 0 and 1;
+    and an archive that is damaged.
+    """
+    data = voc.VocFolder(root)
+    names = _MapNames(source, ids)
+    with _map_files(source, root, names) as files, atomic_folder(_folder(data)) as target:
+        highest = 0
+        for done, image_id in enumerate(ids, 1):
+            said = names.found[image_id]
+            saliency = _read_map(files[image_id], said)
+            voc.check_size(said, saliency, data.image_path(image_id), data.size(image_id))
+            voc.write_grey(target / data.saliency_path(image_id).name, saliency)
+            highest = max(highest, int(saliency.max()))
+            if progress:
+                progress(done, len(ids))
+        if ids and highest <= 1:
+            raise HscError(
+                f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale "
+                "them to 0..255, 255 for what is salient"
+            )
+
+
+def _folder(data: voc.VocFolder) -> Path:
+    return data.saliency_path("x").parent
+
+
+def _estimate_one(paths: tuple[Path, Path]) -> None:
+    picture, target = paths
+    voc.write_grey(target, estimate(voc.read_image(picture)))
+
+
+class _MapNames:
+    """Chooses the maps among names of files, and remembers which is whose.
+
+    found: id → the map's place, for errors.
+    """
+
+    def __init__(self, source: Path, ids: Iterable[str]) -> None:
+        self.source = source
+        self.found: dict[str, Path] = {}
+        self._ids = frozenset(ids)
+
+    def choose(self, name: str) -> str | None:
+        """The id whose map `name` is. Raises HscError for a second map of an id."""
+        path = PurePosixPath(name)
+        if path.stem not in self._ids or path.suffix not in voc.IMAGE_SUFFIXES:
+            return None
+        place = self.source / path
+        if path.stem in self.found:
+            raise HscError(
+                f"{self.found[path.stem]} and {place} are both named as the map of {path.stem!r}; "
+                "keep one (an archive or a folder of maps may not have the pictures too)"
+            )
+        self.found[path.stem] = place
+        return path.stem
+
+    def check_complete(self) -> None:
+        """Raise HscError unless every id has a map."""
+        missing = sorted(self._ids - set(self.found))
+        if missing:
+            first = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+            raise HscError(
+                f"{self.source}: no map for {len(missing)} of {len(self._ids)} pictures ({first}); "
+                "name each <id>.png, or take another source of saliency"
+            )
+
+
+@contextmanager
+def _map_files(source: Path, root: Path, names: _MapNames) -> Iterator[Mapping[str, Path]]:
+    """Id → a file with its map, for as long as it is needed; all ids have one."""
+    if source.is_dir():
+        files = sorted(path for path in source.rglob("*") if path.is_file())
+        chosen = {names.choose(path.relative_to(source).as_posix()): path for path in files}
+        names.check_complete()
+        yield {image_id: path for image_id, path in chosen.items() if image_id is not None}
+        return
+    if not source.is_file():
+        raise HscError(f"{source}: no such file or folder; correct the path to the saliency maps")
+    with TemporaryDirectory(dir=root, prefix="saliency.") as unpacked:
+        written = unpack(source, Path(unpacked), names.choose)
+        names.check_complete()
+        yield {path.name: path for path in written}
+
+
+def _read_map(path: Path, said: Path) -> NDArray[np.uint8]:
+    """A map, (H, W) uint8; `said` is what errors call it. Of two colours, white is salient."""
+    try:
+        with Image.open(path) as image:
+            return _grey(image, said)
+    except voc.DAMAGE as error:
+        raise voc.damaged_picture(said, error) from None
+
+
+def _grey(image: Image.Image, said: Path) -> NDArray[np.uint8]:
+    if image.mode in ("L", "1"):
+        return np.array(image.convert("L"))
+    if image.mode not in ("RGB", "P"):
+        raise HscError(f"{said}: a picture of mode {image.mode}, not of 8-bit grey; {_SAVE_IT}")
+    colours = np.array(image.convert("RGB"))
+    if (colours != colours[..., :1]).any():
+        raise HscError(
+            f"{said}: in colours, so it is no saliency map, or one painted for show; {_SAVE_IT}"
+        )
+    return np.ascontiguousarray(colours[..., 0])
