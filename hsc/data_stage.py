@@ -165,7 +165,7 @@ def _finish(
     if how.saliency == "published":
         names = (*names, "saliency_archive")
         ids = VocFolder(root).ids("train_aug")
-        report = where.bars("saliency", "B")
+        report = where.bars("saliency", "image")
         saliency.unpack_published(found["saliency_archive"], root, ids, report)
         said = {"source": "published"}
     else:
