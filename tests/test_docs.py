@@ -1,6 +1,7 @@
 """The documentation's claims that can be checked: functions, parameters and tests that it names."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,47 @@ def test_the_published_heads_are_both_there() -> None:
     assert [head["kind"] for head in heads] == ["aspp", "largefov"]
     published = deeplab_spec(VOC_CLASSES)["head"]
     assert heads[0] == published
+
+
+TEXTS = [
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").glob("*.md")),
+    *sorted((REPOSITORY / "recipes").glob("*.yaml")),
+]
+OVERRIDE = re.compile(r"-S (?:(recipes/\w+\.yaml):)?([\w.]+)=([^\s`]+)")
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_every_override_that_is_written_somewhere_can_be_typed(path: Path) -> None:
+    """Its file and its key are there, and a data set that it names has its recipe."""
+    for file, key, value in OVERRIDE.findall(path.read_text(encoding="utf-8")):
+        if value in ("…", "..."):
+            continue
+        section = read(file or "params.yaml")
+        for part in key.split("."):
+            assert part in section, f"{path.name}: -S {file}:{key}={value}"
+            section = section[part]
+        if (file, key) == ("", "data") and value != "birds":
+            assert (REPOSITORY / "recipes" / f"{value}.yaml").is_file(), f"{path.name}: {value}"
+
+
+def test_the_overrides_are_found() -> None:
+    text = "x `-S data=a -S recipes/b.yaml:c.d=1.5`"
+    assert OVERRIDE.findall(text) == [("", "data", "a"), ("recipes/b.yaml", "c.d", "1.5")]
+
+
+@pytest.mark.parametrize("name", ["voc2012", "coco2014", "folder"])
+@pytest.mark.parametrize("kind", ["", "_debug"])
+def test_the_head_of_a_recipe_says_what_to_expect(name: str, kind: str) -> None:
+    text = (REPOSITORY / "recipes" / f"{name}{kind}.yaml").read_text(encoding="utf-8")
+    head = text[: text.index("\n\n")]
+    assert all(line.startswith("#") for line in head.splitlines())
+    for word in (
+        "Command:",
+        "Hardware:",
+        "xpected figures" if kind or name == "folder" else "mIoU",
+    ):
+        assert word in head, word
+    if not kind:
+        assert "Time:" in head
+        assert f"data={name}_debug" in head
