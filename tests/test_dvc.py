@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.import_closure import ROOT, import_closure
+from tests.stage_runs import change, stages
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 COMMANDS = {
@@ -85,6 +86,28 @@ def test_data_are_stored_once(tmp_path: Path) -> None:
         copies = [other for other in kept if other.read_bytes() == path.read_bytes()]
         assert len(copies) == 1
         assert path.samefile(copies[0]) or shares_blocks(tmp_path)
+
+
+@pytest.mark.parametrize("data", ["voc2012", "coco2014", "folder"])
+def test_the_stages_of_a_real_data_set_can_be_listed(data: str, tmp_path: Path) -> None:
+    """In order, and without anything being downloaded or run."""
+    for name in ("dvc.yaml", "params.yaml", "recipes"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copyfile)(source, tmp_path / name)
+    change(tmp_path / "params.yaml", data=data, baseline="eps")
+    dvc = [sys.executable, "-m", "dvc"]
+    subprocess.run([*dvc, "init", "--no-scm", "--quiet"], cwd=tmp_path, check=True)
+    listed = subprocess.run(
+        [*dvc, "repro", "--dry", "--force"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    found = [line.removeprefix("> ") for line in listed.stdout.splitlines() if line[:2] == "> "]
+    assert sorted(found) == sorted(each.cmd for each in stages(data))
+    assert found.index("python -m stages.prepare_data") == 0
+    assert not (tmp_path / "data").exists()
 
 
 def shares_blocks(folder: Path) -> bool:

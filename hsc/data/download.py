@@ -85,7 +85,7 @@ def downloads_folder(environment: Mapping[str, str] = os.environ) -> Path:
 def digest(path: Path, algorithm: str = "sha256", bars: Bars = silent) -> str:
     """`<algorithm>:` and the digest of a file in hex, told piece by piece: it may take a minute."""
     size, done, found = path.stat().st_size, 0, hashlib.new(algorithm)
-    report = bars(f"checking {path.name}", "B")
+    report = bars(f"checking {path.name.removesuffix('.partial')}", "B")
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
             found.update(block)
@@ -203,7 +203,15 @@ def _copy(
 ) -> int:
     """Never more than `total` bytes, whatever is sent; returns how many there are."""
     while block := source.read(_BLOCK if total is None else min(_BLOCK, total - done)):
-        sink.write(block)
+        try:
+            sink.write(block)
+            sink.flush()  # or the error comes when the file is closed
+        except OSError as error:
+            raise HscError(
+                f"{sink.name}: cannot be written ({error.strerror}); make room there, or set "
+                "HSC_DOWNLOADS to another folder, and run the same command again: what there is "
+                "stays"
+            ) from None
         done += len(block)
         report(done, total or done)
     return done

@@ -99,7 +99,7 @@ def test_a_download(server: Server, tmp_path: Path) -> None:
     path = fetch(archive(server.url), tmp_path / "new", bars)
     assert path == tmp_path / "new" / "a.tar"
     assert path.read_bytes() == CONTENT
-    assert list(reports) == [("a.tar", "B"), ("checking a.tar.partial", "B")]
+    assert list(reports) == [("a.tar", "B"), ("checking a.tar", "B")]
     assert {shown[-1] for shown in reports.values()} == {(len(CONTENT), len(CONTENT))}
     assert [file.name for file in path.parent.iterdir()] == ["a.tar"]
 
@@ -260,3 +260,11 @@ def test_the_digest_of_a_file(tmp_path: Path) -> None:
 )
 def test_where_downloads_are_kept(environment: dict[str, str], expected: Path) -> None:
     assert downloads_folder(environment) == expected
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device /dev/full is Linux's")
+def test_a_disk_that_fills_up_on_the_way(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a.tar.partial").symlink_to("/dev/full")
+    with pytest.raises(HscError, match=r"a\.tar\.partial: cannot be written \(No space left"):
+        get(tmp_path, server.url)
+    assert not (tmp_path / "a.tar").exists()
