@@ -281,7 +281,7 @@ def classes_of(image: np.ndarray) -> np.ndarray:
     st.integers(16, 80),
     st.integers(0, 10_000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_image_saliency_and_labels_stay_aligned(
     longest: tuple[int, int], size: int, seed: int
 ) -> None:
@@ -297,9 +297,10 @@ def test_image_saliency_and_labels_stay_aligned(
     )
     inside = labels[0] != 255
     colours = (image.transpose(1, 2, 0) * STD + MEAN) * 255
-    # a pixel whose centre lies on the edge of two cells belongs to either
-    clear = inside & (np.abs(colours - 130).min(axis=-1) > 12)
-    assert clear.sum() > 0.9 * inside.sum()
+    # a pixel whose centre lies on the edge of two cells belongs to either, and bicubically a
+    # corner of one cell among three of another colour is rounded off
+    clear = inside & (np.abs(colours - 130).min(axis=-1) > 35)
+    assert clear.sum() > 0.6 * inside.sum()
     assert np.array_equal(classes_of(colours)[clear], labels[0][clear])
     assert np.array_equal(colours[..., 0][clear] > 130, saliency[0][clear] > 127)
     assert not image[:, ~inside].any()
@@ -343,8 +344,12 @@ def untied(old: int, new: int) -> np.ndarray:
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 90), st.integers(1, 90))
 @settings(max_examples=100, deadline=None)
 def test_planes_are_resized_as_by_pillow(height: int, width: int, high: int, wide: int) -> None:
-    """The published loaders use Pillow, whose weights have more bits than torch's."""
-    pixels = np.random.default_rng(height + width).integers(0, 256, (height, width, 3), np.uint8)
+    """The published loaders use Pillow, whose weights have more bits than torch's.
+
+    The contrast is such that nothing leaves 0..255 between the passes over rows and columns, which
+    the two take in another order where a picture shrinks.
+    """
+    pixels = np.random.default_rng(height + width).integers(64, 193, (height, width, 3), np.uint8)
     grey = pixels[..., 0].copy()
     for plane, picture, resampling in (
         (image_plane(pixels), pixels, Image.Resampling.BICUBIC),
@@ -361,7 +366,7 @@ def test_planes_are_resized_as_by_pillow(height: int, width: int, high: int, wid
             clear = np.ix_(untied(height, high), untied(width, wide))
             assert np.array_equal(found[clear], expected[clear])
         else:
-            assert np.abs(found.astype(int) - expected).max() <= 3
+            assert np.abs(found.astype(int) - expected).max() <= 2
 
 
 def test_planes_are_resized_alike_by_any_number_of_threads() -> None:
