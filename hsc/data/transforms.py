@@ -6,9 +6,9 @@ normalising does too: the same crop, without work on what is thrown away. The pa
 it is zero after the normalisation.
 
 `draw` takes every random number of a sample from the `random.Random` that is handed in, and the
-rest is a function of them. v2's own random transforms draw from torch's global generator, which a
-resumed training could not restore, so only its kernels are used, each on what it is faster on:
-tensors for the geometry, Pillow's pictures for the colours.
+rest is a function of them. v2's own random transforms draw from torch's global generator, so that a
+sample would depend on what was drawn before it; only v2's kernels are used, each on what it is
+faster on: tensors for the geometry, Pillow's pictures for the colours.
 
 Letters: H W pixels of the picture, h w of the resized one, S side of the crop.
 """
@@ -201,7 +201,7 @@ def place(plane: Plane, draws: Draws) -> Plane:
 
 def resize(plane: Plane, size: tuple[int, int]) -> Plane:
     """Resize to (h, w): a picture bicubically, saliency bilinearly, labels to the nearest."""
-    # v2.resize takes a mask's nearest pixel off its centre, before torchvision 0.27 always
+    # v2.resize of torchvision 0.26 ignores a mask's mode: its nearest is half a pixel off
     pixels = plane.as_subclass(Tensor)
     return tv_tensors.wrap(v2.resize_image(pixels, size, RESAMPLING[type(plane)]), like=plane)
 

