@@ -77,7 +77,7 @@ def infer_cam(
     """
     found = []
     for batch in batches:
-        output = network(batch)
+        output = network(batch, refine=maps == "refined")  # the PCM is the dearer half
         chosen = output.cam if maps == "raw" else output.refined
         if chosen is None:
             raise HscError("infer_cams: maps: refined, but this network has no PCM; use maps: raw")

@@ -24,7 +24,9 @@ from hsc.prediction_files import check_failures, check_output, list_shares
 @click.option("--scales", type=float, multiple=True, help="In place of the recipe's; repeat it.")
 @click.option("--flip/--no-flip", default=None, help="See the mirror images too, or not.")
 @click.option("--crf/--no-crf", default=None, help="Refine with the recipe's CRF, or not.")
-@click.option("--max-side", type=click.IntRange(1), help="Show the network no longer pictures.")
+@click.option(
+    "--max-side", type=click.IntRange(1), help="Show the network no longer pictures; the recipe's."
+)
 @click.option("--batch", type=click.IntRange(1), help="Pictures at once; a GPU has 8, a CPU 1.")
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.")
 @click.option("--quiet", is_flag=True, help="Do not print the classes found.")
@@ -47,6 +49,7 @@ def main(
     paths = find_pictures(pictures)
     check_output(out, paths)
     _, recipe = parameters.load(params, recipes)
+    how["max_side"] = how["max_side"] or recipe.prepare_data.get("max_side")
     chosen = override(recipe.predict_segmentation, scales, flip, crf)
     results, names = predict_with_weights(
         weights, paths, chosen, out, progress=progress("predictions"), **how

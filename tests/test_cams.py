@@ -22,7 +22,7 @@ CPU = Runtime(torch.device("cpu"), bf16=False, workers=0)
 class Seeing(nn.Module):
     """Maps are what is seen: class 1 is the red channel, class 2 the green, class 3 the blue."""
 
-    def forward(self, image: Tensor) -> CamMaps:
+    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
         cam = torch.cat([torch.zeros_like(image[:, :1]), image], dim=1)
         return CamMaps(cam, cam.sigmoid(), cam)
 
@@ -30,7 +30,7 @@ class Seeing(nn.Module):
 class Blind(nn.Module):
     """The same ramp from left (0) to right (1) whatever is seen; there are no refined maps."""
 
-    def forward(self, image: Tensor) -> CamMaps:
+    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
         n, _, h, w = image.shape
         ramp = torch.linspace(0, 1, w).expand(n, 4, h, w)
         return CamMaps(ramp, None, ramp)
@@ -116,6 +116,22 @@ def test_refined_and_raw_maps_differ() -> None:
     assert not torch.allclose(raw, refined, atol=0.01)
 
 
+class Sparing(Seeing):
+    """Must not be asked for refined maps."""
+
+    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
+        assert not refine
+        return super().forward(image)
+
+
+def test_raw_maps_do_without_the_pcm() -> None:
+    batches = scale_picture(picture(), [1.0], flip=False)
+    found = infer_cam(Sparing(), batches, [1], (6, 8), "raw", "relu")
+    assert torch.equal(found, infer_cam(Seeing(), batches, [1], (6, 8), "raw", "relu"))
+    with pytest.raises(AssertionError):
+        infer_cam(Sparing(), batches, [1], (6, 8), "refined", "relu")
+
+
 def test_refined_maps_without_a_pcm_are_an_error() -> None:
     batches = scale_picture(picture(), [1.0], flip=True)
     with pytest.raises(HscError, match="maps: refined, but this network has no PCM; use maps: raw"):
@@ -178,7 +194,7 @@ def test_a_failure_leaves_no_file(folder: VocFolder, tmp_path: Path) -> None:
 class RunAway(nn.Module):
     """Maps of a network whose weights are beyond use."""
 
-    def forward(self, image: Tensor) -> CamMaps:
+    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
         cam = torch.full_like(image[:, :1], torch.nan).expand(-1, 4, -1, -1)
         return CamMaps(cam, cam, cam)
 

@@ -95,11 +95,11 @@ class CamNetwork(nn.Module):
         self.projector_class = projector_class
         self.projector_pixel = projector_pixel
 
-    def forward(self, image: Tensor) -> CamMaps:
-        """Normalised RGB (N, 3, H, W) to the maps of the view."""
+    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
+        """Normalised RGB (N, 3, H, W) to the maps of the view; `refine`: by the PCM too."""
         features = self.backbone(image)
         cam = self.head(self.head_dropout(features.final))
-        refined = None if self.pcm is None else self.pcm(cam, image, features)
+        refined = self.pcm(cam, image, features) if refine and self.pcm is not None else None
         return CamMaps(cam, refined, features.final)
 
     def role(self, name: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hsc.nets.backbones import Features
 
 _EPS = 1e-5
+_BLOCK = 1 << 28  # values of the affinity at a time: 1 GiB
 
 
 def prepare_cam(cam: Tensor) -> Tensor:
@@ -35,16 +36,21 @@ def propagate(cam: Tensor, embedding: Tensor) -> Tensor:
 
     cam (N, C+1, *, *) is brought to the embedding's size; embedding (N, E, h, w). The affinity is
     the cosine, negative values cut off, each column divided by its sum. Returns (N, C+1, h, w).
+    The affinity has (hw)^2 values, 29 GB for a picture of 1300 x 1100 at stride 4, so of a large
+    map only some columns are there at a time.
     """
     n, _, h, w = embedding.shape
+    columns = max(1, _BLOCK // (n * h * w))
     with torch.autocast(embedding.device.type, enabled=False):  # bf16 is too coarse for a mean
         cam = F.interpolate(cam.float(), (h, w), mode="bilinear", align_corners=True).flatten(2)
         embedding = embedding.float().flatten(2)  # (N, E, hw)
         embedding = embedding / (torch.linalg.norm(embedding, dim=1, keepdim=True) + _EPS)
-        affinity = F.relu(embedding.transpose(1, 2) @ embedding)  # (N, hw, hw)
-        # Dividing the product by the column sums, not the matrix, spares three passes over it.
-        mean = (cam @ affinity) / (affinity.sum(dim=1, keepdim=True) + _EPS)
-        return mean.view(n, -1, h, w)
+        means = []
+        for some in embedding.split(columns, dim=2):
+            affinity = F.relu(embedding.transpose(1, 2) @ some)  # (N, hw, columns)
+            # Dividing the product by the column sums, not the matrix, spares three passes over it.
+            means.append((cam @ affinity) / (affinity.sum(dim=1, keepdim=True) + _EPS))
+        return torch.cat(means, dim=2).view(n, -1, h, w)
 
 
 class PixelCorrelation(nn.Module):

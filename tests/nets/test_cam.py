@@ -114,3 +114,11 @@ def test_upsample_puts_corners_on_corners() -> None:
     maps = torch.tensor([[0.0, 1], [2, 3]]).view(1, 1, 2, 2)
     expected = torch.tensor([[0, 0.5, 1], [1, 1.5, 2], [2, 2.5, 3]]).view(1, 1, 3, 3)
     assert torch.allclose(upsample(maps, (3, 3)), expected)
+
+
+def test_refining_is_left_out_on_request(network: CamNetwork) -> None:
+    image = torch.randn(1, 3, 32, 32)
+    maps = network(image, refine=False)
+    assert maps.refined is None
+    assert torch.equal(maps.cam, network(image).cam)
+    assert network(image).refined is not None

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hsc.nets import pcm
 from hsc.nets.backbones import Features
 from hsc.nets.pcm import PixelCorrelation, prepare_cam, propagate
 
@@ -84,6 +85,20 @@ def test_propagate_resizes_the_cam_and_stays_in_its_range() -> None:
     assert found.shape == (2, 3, 5, 4)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+@pytest.mark.parametrize("block", [1, 2 * 35 * 4, 2 * 35 * 6])
+def test_a_large_map_is_refined_piece_by_piece(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """One column of the affinity at a time, some that fit, and a rest."""
+    cam = torch.rand(2, 4, 5, 7)
+    embedding = torch.randn(2, 6, 5, 7, requires_grad=True)
+    whole = propagate(cam, embedding)
+    (expected,) = torch.autograd.grad(whole.square().sum(), embedding)
+    monkeypatch.setattr(pcm, "_BLOCK", block)
+    pieces = propagate(cam, embedding)
+    torch.testing.assert_close(pieces, whole)
+    (found,) = torch.autograd.grad(pieces.square().sum(), embedding)
+    torch.testing.assert_close(found, expected)
 
 
 def test_propagate_computes_in_float32_under_autocast() -> None:
