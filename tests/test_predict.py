@@ -150,13 +150,13 @@ def test_pictures_are_seen_as_small_as_for_training(
 ) -> None:
     """Where the recipe made a folder's pictures smaller; an option still says otherwise."""
     options = ("--scales", "1", "--no-flip")
-    by_option = asked_for(work, monkeypatch, *options, "--max-side", "12")
+    by_option = asked_for(work, monkeypatch, "photos", *options, "--max-side", "12")
     recipe = work / "recipes" / "shapes.yaml"
     change(recipe, prepare_data__max_side=12)
-    assert asked_for(work, monkeypatch, *options) == by_option
+    assert asked_for(work, monkeypatch, "photos", *options) == by_option
     change(recipe, prepare_data__max_side=10)
-    assert asked_for(work, monkeypatch, *options) != by_option
-    assert asked_for(work, monkeypatch, *options, "--max-side", "12") == by_option
+    assert asked_for(work, monkeypatch, "photos", *options) != by_option
+    assert asked_for(work, monkeypatch, "photos", *options, "--max-side", "12") == by_option
 
 
 def test_a_damaged_picture_among_others(work: Path) -> None:
