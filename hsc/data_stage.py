@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hsc.data import coco2014, saliency, voc2012
+from hsc.data import saliency, voc2012
 from hsc.data.download import Archive, digest, fetch
 from hsc.data.folder import has_saliency, import_folder
 from hsc.data.shapes import ShapesConfig, generate
@@ -107,6 +107,8 @@ def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
 
 @_make.register
 def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
+    from hsc.data import coco2014  # its libraries, which nothing else needs
+
     names = ("train_images", "val_images", "annotations")
     found = _fetch_all(how, names, where)
     coco2014.build(

@@ -202,7 +202,8 @@ def _copy(
     source: http.client.HTTPResponse, sink: BinaryIO, done: int, total: int | None, report: Progress
 ) -> int:
     """Never more than `total` bytes, whatever is sent; returns how many there are."""
-    while block := source.read(_BLOCK if total is None else min(_BLOCK, total - done)):
+    # read1: what has come is written, so that a killed run has lost nothing.
+    while block := source.read1(_BLOCK if total is None else min(_BLOCK, total - done)):
         try:
             sink.write(block)
             sink.flush()  # or the error comes when the file is closed

@@ -3,8 +3,9 @@
 import hashlib
 import http.server
 import threading
+import time
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.length = True
         self.type = "application/x-tar"
         self.asked: list[str | None] = []
+        self.half_way: Callable[[], None] | None = None
 
     @property
     def url(self) -> str:
@@ -55,6 +57,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.server.breaks:
             body = body[: self.server.breaks.pop(0)]
+        if self.server.half_way:
+            self.wfile.write(body[: len(body) // 2])
+            self.server.half_way()
+            body = body[len(body) // 2 :]
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
@@ -120,6 +126,21 @@ def test_killed_and_resumed_by_the_next_run(server: Server, tmp_path: Path) -> N
     (tmp_path / "a.tar.partial").write_bytes(CONTENT[:700_000])
     assert get(tmp_path, server.url).read_bytes() == CONTENT
     assert server.asked == ["bytes=700000-"]
+
+
+def test_what_has_come_is_on_the_disk(server: Server, tmp_path: Path) -> None:
+    """So a run that is killed at any time has lost nothing."""
+    found = []
+
+    def look() -> None:
+        path, end = tmp_path / "a.tar.partial", time.monotonic() + 5
+        while path.stat().st_size < len(CONTENT) // 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        found.append(path.stat().st_size)
+
+    server.half_way = look
+    assert get(tmp_path, server.url).read_bytes() == CONTENT
+    assert found == [len(CONTENT) // 2]
 
 
 def test_a_server_without_ranges_starts_again(server: Server, tmp_path: Path) -> None:

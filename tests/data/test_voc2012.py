@@ -150,5 +150,5 @@ def test_no_room(
 ) -> None:
     usage = type("usage", (), {"free": 1000})
     monkeypatch.setattr("hsc.data.room.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(HscError, match=r"0\.0 MB are free, but VOC 2012 unpacked needs"):
+    with pytest.raises(HscError, match=r"1\.0 kB are free, but VOC 2012 unpacked needs"):
         build(tmp_path / "out", trainval, sbd, counts=made.COUNTS)
