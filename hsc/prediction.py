@@ -257,7 +257,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def normalise(pictures: Tensor) -> Tensor:
-    """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32, to the bit as `hsc.data.preprocessing` does."""
+    """(B, H, W, 3) uint8 RGB to (B, 3, H, W) float32, as `hsc.data.preprocessing`, to the bit."""
     scale = torch.tensor([1 / (255 * deviation) for deviation in STD], device=pictures.device)
     offset = torch.tensor(
         [mean / deviation for mean, deviation in zip(MEAN, STD, strict=True)],
