@@ -125,10 +125,22 @@ def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
     own = how.saliency == "own" or (how.saliency == "auto" and has_saliency(how.path))
     progress = where.bars("pictures", "image")
     import_folder(how.path, root, how.max_side, how.limit, own, where.processes, progress)
+    if how.saliency == "own":
+        _check_saliency(how.path, VocFolder(root))
     source = "own" if own else "none" if how.saliency == "none" else "estimated"
     if source == "estimated":
         return {"saliency": _estimate(root, where)}
     return {"saliency": {"source": source}}
+
+
+def _check_saliency(source: Path, data: VocFolder) -> None:
+    """Raise HscError unless every picture that trains has a map: told here, not by EPS later."""
+    missing = [i for i in data.ids("train_aug") if not data.saliency_path(i).is_file()]
+    if missing:
+        raise HscError(
+            f"{source / 'Saliency'}: no map for {len(missing)} pictures that train, the first "
+            f"{missing[0]}.png; add them, or set prepare_data.saliency to estimated or none"
+        )
 
 
 def _fetch_all(

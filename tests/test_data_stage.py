@@ -119,6 +119,19 @@ def test_the_saliency_of_a_folder(
     assert same == (source == "own")
 
 
+@pytest.mark.parametrize("left", [0, 3])
+def test_own_saliency_that_is_not_whole(tmp_path: Path, where: Where, left: int) -> None:
+    made = tmp_path / "source"
+    make(SMALL, made, where)
+    for path in sorted((made / "Saliency").iterdir())[left:]:
+        path.unlink()
+    message = rf"source/Saliency: no map for {6 - left} pictures .* train_0000{left}\.png"
+    with pytest.raises(HscError, match=message):
+        make(own(made), tmp_path / "data", where)
+    assert not (tmp_path / "data").exists()
+    make(own(made, saliency="none"), tmp_path / "data", where)
+
+
 # Archives
 
 

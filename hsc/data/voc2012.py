@@ -57,6 +57,8 @@ def build(
     or mask that is missing and an annotation that cannot be read.
     """
     lists = root / _LISTS
+    if test is not None and not test.is_file():
+        raise HscError(f"{test}: no such file; correct prepare_data.test, or set it to null")
     root.mkdir(parents=True, exist_ok=True)
     archives = [archive for archive in (trainval, test) if archive is not None]
     check_room(root, sum(archive.stat().st_size for archive in archives), "VOC 2012 unpacked")

@@ -61,6 +61,15 @@ def test_the_test_split(trainval: Path, sbd: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out/JPEGImages/2008_000001.jpg").exists()
 
 
+def test_a_test_archive_that_is_not_there(trainval: Path, sbd: Path, tmp_path: Path) -> None:
+    message = r"VOC2012test\.tar: no such file; correct prepare_data\.test"
+    with pytest.raises(HscError, match=message):
+        HscError, match=r"VOC2012test\.tar: no such file; correct prepare_data\.test"
+    ):
+        build(tmp_path / "out", trainval, sbd, tmp_path / "VOC2012test.tar", made.COUNTS)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("limit", "train", "train_aug", "val"), [(1, 1, 1, 1), (3, 2, 3, 3), (99, 4, 8, 3)]
 )
