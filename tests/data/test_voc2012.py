@@ -64,8 +64,6 @@ def test_the_test_split(trainval: Path, sbd: Path, tmp_path: Path) -> None:
 def test_a_test_archive_that_is_not_there(trainval: Path, sbd: Path, tmp_path: Path) -> None:
     message = r"VOC2012test\.tar: no such file; correct prepare_data\.test"
     with pytest.raises(HscError, match=message):
-        HscError, match=r"VOC2012test\.tar: no such file; correct prepare_data\.test"
-    ):
         build(tmp_path / "out", trainval, sbd, tmp_path / "VOC2012test.tar", made.COUNTS)
     assert not (tmp_path / "out").exists()
 
