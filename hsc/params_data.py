@@ -26,8 +26,8 @@ class ArchiveParams(Frozen):
 class _Published(Frozen):
     """What the published data sets share.
 
-    `saliency`: `published`, the maps in `saliency_archive` (any archive or folder with a picture
-    `<id>.*` for each of train_aug); `estimated`, without a network (`hsc.data.saliency`); `none`,
+    `saliency`: `published`, the maps in `saliency_archive` (a zip or tar file with a picture
+    `<id>.png` or `.jpg` for each of train_aug); `estimated`, without a network (`hsc.data.saliency`); `none`,
     and then EPS cannot run. `limit`: pictures of a split, for a quick trial, null for all.
     """
 
