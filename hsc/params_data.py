@@ -27,8 +27,9 @@ class _Published(Frozen):
     """What the published data sets share.
 
     `saliency`: `published`, the maps in `saliency_archive` (a zip or tar file with a picture
-    `<id>.png` or `.jpg` for each of train_aug); `estimated`, without a network (`hsc.data.saliency`); `none`,
-    and then EPS cannot run. `limit`: pictures of a split, for a quick trial, null for all.
+    `<id>.png` or `.jpg` for each of train_aug); `estimated`, without a network
+    (`hsc.data.saliency`); `none`, and then EPS cannot run. `limit`: pictures of a split, for a
+    quick trial, null for all.
     """
 
     saliency: Literal["published", "estimated", "none"]
