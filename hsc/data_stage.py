@@ -99,7 +99,7 @@ def _shapes(how: ShapesConfig, root: Path, where: Where) -> Facts:
 def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
     found = _fetch_all(how, ("trainval", "sbd"), where)
     voc2012.build(
-        root, found["trainval"], found["sbd"], how.test, how.counts, how.limit,
+        root, found["trainval"], found["sbd"], how.test, how.counts.model_dump(), how.limit,
         how.augmented_masks, where.bars,
     )  # fmt: skip
     return _finish(how, ("trainval", "sbd"), found, root, where)
@@ -112,8 +112,8 @@ def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
     names = ("train_images", "val_images", "annotations")
     found = _fetch_all(how, names, where)
     coco2014.build(
-        root, *(found[name] for name in names), how.counts, how.limit, how.scored_train,
-        where.processes, where.bars,
+        root, *(found[name] for name in names), how.counts.model_dump(), how.limit,
+        how.scored_train, where.processes, where.bars,
     )  # fmt: skip
     return _finish(how, names, found, root, where)
 
@@ -122,12 +122,15 @@ def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
 def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
     if _inside(how.path, root):
         raise HscError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
-    own = how.saliency == "own" or (how.saliency == "auto" and has_saliency(how.path))
-    progress = where.bars("pictures", "image")
-    import_folder(how.path, root, how.max_side, how.limit, own, where.processes, progress)
+    source = how.saliency
+    if source == "auto":
+        source = "own" if has_saliency(how.path) else "estimated"
+    import_folder(
+        how.path, root, how.max_side, how.limit, source == "own", where.processes,
+        where.bars("pictures", "image"),
+    )  # fmt: skip
     if how.saliency == "own":
         _check_saliency(how.path, VocFolder(root))
-    source = "own" if own else "none" if how.saliency == "none" else "estimated"
     if source == "estimated":
         return {"saliency": _estimate(root, where)}
     return {"saliency": {"source": source}}

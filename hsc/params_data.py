@@ -37,6 +37,22 @@ class _Published(Frozen):
     limit: Count | None
 
 
+class VocCounts(Frozen):
+    """Pictures in each split. `test` has an archive of its own."""
+
+    train: Count
+    val: Count
+    train_aug: Count
+    test: Count
+
+
+class CocoCounts(Frozen):
+    """Pictures with at least one annotated object in each split."""
+
+    train_aug: Count
+    val: Count
+
+
 class Voc2012Params(_Published):
     """PASCAL VOC 2012 and SBD (`hsc.data.voc2012`).
 
@@ -47,7 +63,7 @@ class Voc2012Params(_Published):
     trainval: ArchiveParams
     sbd: ArchiveParams
     test: Path | None
-    counts: dict[Literal["train", "val", "train_aug", "test"], Count]
+    counts: VocCounts
     augmented_masks: bool
 
 
@@ -61,7 +77,7 @@ class Coco2014Params(_Published):
     train_images: ArchiveParams
     val_images: ArchiveParams
     annotations: ArchiveParams
-    counts: dict[Literal["train_aug", "val"], Count]
+    counts: CocoCounts
     scored_train: Count | None
 
 

@@ -26,15 +26,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
     how = getattr(recipe.refine_crf, run.baseline)
     alphas = run.psa.alpha_low, run.psa.alpha_high
     with atomic_folder(out) as partial:
-        count = label_all(
-            folder,
-            cams,
-            alphas,
-            how,
-            partial,
-            process_count(),
-            progress("CRF"),
-        )
+        count = label_all(folder, cams, alphas, how, partial, process_count(), progress("CRF"))
     return f"{out}: {count} pictures"
 
 

@@ -13,6 +13,7 @@ import click
 from hsc import params as parameters
 from hsc.cli import PATH, parameter_options, path_option, progress, stage
 from hsc.data.pictures import find_pictures
+from hsc.data_stage import read_kind
 from hsc.prediction_files import check_failures, check_output, list_shares
 
 
@@ -25,7 +26,7 @@ from hsc.prediction_files import check_failures, check_output, list_shares
 @click.option("--flip/--no-flip", default=None, help="See the mirror images too, or not.")
 @click.option("--crf/--no-crf", default=None, help="Refine with the recipe's CRF, or not.")
 @click.option(
-    "--max-side", type=click.IntRange(1), help="Show the network no longer pictures; the recipe's."
+    "--max-side", type=click.IntRange(1), help="The longest side that the network is shown."
 )
 @click.option("--batch", type=click.IntRange(1), help="Pictures at once; a GPU has 8, a CPU 1.")
 @click.option("--overlays/--no-overlays", default=True, help="Write overlays too.")
@@ -48,8 +49,9 @@ def main(
 
     paths = find_pictures(pictures)
     check_output(out, paths)
-    _, recipe = parameters.load(params, recipes)
-    how["max_side"] = how["max_side"] or recipe.prepare_data.get("max_side")
+    run, recipe = parameters.load(params, recipes)
+    data = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
+    how["max_side"] = how["max_side"] or getattr(data, "max_side", None)
     chosen = override(recipe.predict_segmentation, scales, flip, crf)
     results, names = predict_with_weights(
         weights, paths, chosen, out, progress=progress("predictions"), **how

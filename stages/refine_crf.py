@@ -22,15 +22,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: 
     folder = VocFolder(data / run.data)
     how = getattr(recipe.refine_crf, run.baseline)
     with atomic_folder(out) as partial:
-        count = refine_all(
-            folder,
-            cams,
-            seeds,
-            how,
-            partial,
-            process_count(),
-            progress("CRF"),
-        )
+        count = refine_all(folder, cams, seeds, how, partial, process_count(), progress("CRF"))
     return f"{out}: {count} pictures"
 
 

@@ -255,7 +255,7 @@ def test_unknown_kind(kind: str | None) -> None:
         ("folder", "saliency", "published"),
         ("voc2012", "saliency", "own"),
         ("voc2012", "limit", 0),
-        ("voc2012", "counts", {"trainval": 3}),
+        ("voc2012", "counts", {"train": 4, "val": 3}),
         ("voc2012", "sbd", {"name": "a/b", "sources": ["x"], "digest": None, "size": None}),
         ("voc2012", "sbd", {"name": "b", "sources": [], "digest": None, "size": None}),
         ("voc2012", "sbd", {"name": "b", "sources": ["x"], "digest": "crc:1", "size": None}),

@@ -577,3 +577,5 @@ def test_the_recipe_of_voc_has_the_papers_values() -> None:
     assert (crf["eps"]["unary"], crf["eps"]["alpha"], crf["eps"]["iterations"]) == ("alpha", 7, 8)
     counts = recipe["prepare_data"]["counts"]
     assert counts == {"train": 1464, "val": 1449, "train_aug": 10582, "test": 1456}
+    coco = read(REPOSITORY / "recipes" / "coco2014.yaml")["prepare_data"]
+    assert coco["counts"] == {"train_aug": 82081, "val": 40137}

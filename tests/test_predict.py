@@ -16,7 +16,7 @@ from hsc.crf import CrfConfig
 from hsc.nets.build import deeplab_network
 from hsc.nets.weights import save_weights
 from stages.predict import main
-from tests.stage_runs import ROOT, change, contents, environment, write_settings
+from tests.stage_runs import OWN, ROOT, change, contents, environment, write_settings
 from tests.test_submit_voc import SPEC as VOC_SPEC
 from tests.test_submit_voc import run as run_command
 
@@ -152,9 +152,10 @@ def test_pictures_are_seen_as_small_as_for_training(
     options = ("--scales", "1", "--no-flip")
     by_option = asked_for(work, monkeypatch, "photos", *options, "--max-side", "12")
     recipe = work / "recipes" / "shapes.yaml"
-    change(recipe, prepare_data__max_side=12)
+    own = OWN | {"path": "photos"}
+    change(recipe, prepare_data=own | {"max_side": 12})
     assert asked_for(work, monkeypatch, "photos", *options) == by_option
-    change(recipe, prepare_data__max_side=10)
+    change(recipe, prepare_data=own | {"max_side": 10})
     assert asked_for(work, monkeypatch, "photos", *options) != by_option
     assert asked_for(work, monkeypatch, "photos", *options, "--max-side", "12") == by_option
 

@@ -30,9 +30,6 @@ from hsc.errors import HscError
 from hsc.pool import map_ordered
 from hsc.progress import Bars, silent
 
-COUNTS = {"train_aug": 82081, "val": 40137}
-"""Pictures with at least one annotated object; those without are left out."""
-
 _MEMBERS = {
     "train_aug": "annotations/instances_train2014.json",
     "val": "annotations/instances_val2014.json",
@@ -68,7 +65,7 @@ def build(
     train_images: Path,
     val_images: Path,
     annotations: Path,
-    counts: Mapping[str, int] | None = COUNTS,
+    counts: Mapping[str, int] | None = None,
     limit: int | None = None,
     scored_train: int | None = None,
     processes: int = 1,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data import voc
-from hsc.data.pictures import SUFFIXES, is_plain, read_picture, shrunk_size
+from hsc.data.pictures import SUFFIXES, is_plain, pictures_in, read_picture, shrunk_size
 from hsc.data.preprocessing import resize_picture
 from hsc.data.trial import first_of
 from hsc.errors import HscError
@@ -29,7 +29,6 @@ from hsc.progress import Progress
 
 VAL_SHARE = 0.25
 """Share of the pictures in val where the folder has no split files: as in `shapes`."""
-
 
 _QUALITY = 95  # of a JPEG that is written anew
 
@@ -93,11 +92,8 @@ def find_pictures(source: Path) -> dict[str, Path]:
 
     Raises HscError for two pictures of one id.
     """
-    folder = _picture_folder(source)
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
+    for path in pictures_in(_picture_folder(source)):
         if path.stem in found:
             raise HscError(
                 f"{path} and {found[path.stem].name}: two pictures of one id; rename one of them"

@@ -51,16 +51,21 @@ def find_pictures(sources: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder by their suffixes, sorted; hidden files are none."""
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
 def _pictures_of(source: Path) -> Sequence[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
         raise HscError(f"{source}: no such file or folder; correct the path")
-    pictures = sorted(
-        path
-        for path in source.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    pictures = pictures_in(source)
     if not pictures:
         raise HscError(
             f"{source}: no pictures in it ({', '.join(SUFFIXES)}); folders below it are not "

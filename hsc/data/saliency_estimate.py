@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from hsc.data.pictures import shrunk_size
 from hsc.errors import HscError
 
 METHOD = (
@@ -209,8 +210,7 @@ def _one_thread(cv2: ModuleType) -> Iterator[None]:
 
 def _shrink(cv2: ModuleType, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = picture.shape[:2]
-    scale = min(1, _LONGEST / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = shrunk_size(width, height, _LONGEST)
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 

@@ -27,9 +27,6 @@ from hsc.data.unpack import Choice, unpack
 from hsc.errors import HscError
 from hsc.progress import Bars, silent
 
-COUNTS = {"train": 1464, "val": 1449, "train_aug": 10582, "test": 1456}
-"""Pictures in each split. `test` has an archive of its own, which needs an account."""
-
 AUGMENTED = "SegmentationClassAug"
 """Folder of the masks for full supervision; no stage reads it."""
 
@@ -41,8 +38,8 @@ def build(
     root: Path,
     trainval: Path,
     sbd: Path,
-    test: Path | None = None,
-    counts: Mapping[str, int] = COUNTS,
+    test: Path | None,
+    counts: Mapping[str, int],
     limit: int | None = None,
     augmented_masks: bool = False,
     bars: Bars = silent,

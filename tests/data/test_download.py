@@ -67,20 +67,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Nothing on the terminal."""
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
+def serve() -> Iterator[Server]:
     with Server() as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield running
         running.shutdown()
 
 
-@pytest.fixture
-def other() -> Iterator[Server]:
-    with Server() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield running
-        running.shutdown()
+server = pytest.fixture(serve, name="server")
+other = pytest.fixture(serve, name="other")
 
 
 def archive(*sources: str, digest: str = DIGEST, size: int = len(CONTENT)) -> Archive:
