@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test lint clean
+.PHONY: help install repro report test lint clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,12 +19,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-repro: $(INSTALLED) ## Run the pipeline: from nothing to scores.
+repro: $(INSTALLED) ## Run the pipeline: from nothing to scores and outputs/report.html.
 	$(BIN)/dvc repro
 	$(BIN)/dvc metrics show
+	$(BIN)/python -m stages.report
 
-test: $(INSTALLED) ## Run the tests.
-	$(BIN)/python -m pytest
+report: $(INSTALLED) ## Write outputs/report.html of what the last run left here.
+	$(BIN)/python -m stages.report
+
+test: $(INSTALLED) ## Run the tests, in a process a core (at most 4).
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(INSTALLED) ## Check style.
 	$(BIN)/ruff check .
