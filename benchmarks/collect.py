@@ -18,7 +18,8 @@ import yaml
 from benchmarks.experiments import Experiment, dvc, experiment_refs, git
 from benchmarks.rows import DATA_SEED, RECIPE, Row, parse_name
 from benchmarks.runs import Run, merge, read_runs, write_runs
-from hsc.cli import PATH, stage
+from hsc import duration
+from hsc.cli import PATH, command
 from hsc.errors import HscError
 
 METRICS = {
@@ -29,7 +30,7 @@ METRICS = {
 """Stage and file of each figure."""
 
 SUMMARIES = {"train_cam": r"outputs/cam\.pt", "infer_cams": r"outputs/cams\.h5"}
-"""How the line begins that a stage ends with; its seconds stand in brackets at the end."""
+"""How the line begins that a stage ends with; its time stands in brackets at the end."""
 
 # PyYAML's own parser in C, where it was built: a lock file has 1,500 lines.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -128,12 +129,15 @@ def read_experiment(experiment: Experiment, folder: Path = Path()) -> Run | None
 
 
 def stage_seconds(log: str) -> dict[str, float]:
-    """Seconds by stage from the log of a run; a stage that came from the cache has none."""
+    """Seconds by stage from the log of a run; a stage that came from the cache has none.
+
+    Beyond a minute they are whole ones, beyond an hour whole minutes: a log has no more.
+    """
     seconds = {}
     for name, start in SUMMARIES.items():
-        found = re.findall(rf"^{start}: .*\((\d+\.\d) s\)$", log, flags=re.MULTILINE)
-        if found:
-            seconds[name] = float(found[-1])
+        ends = re.finditer(rf"^{start}: .*\(({duration.PATTERN})\)$", log, flags=re.MULTILINE)
+        for found in ends:
+            seconds[name] = duration.seconds_of(found[1])
     return seconds
 
 
@@ -145,7 +149,7 @@ def log_of(name: str) -> str:
         return ""
 
 
-@stage
+@command
 @click.option("--out", type=PATH, required=True, help="The file, which may have runs already.")
 @click.option("--logs", is_flag=True, help="Read the stages' seconds from the queue's logs, too.")
 def main(out: Path, logs: bool) -> str:

@@ -13,7 +13,7 @@ import click
 
 from benchmarks.experiments import dvc, experiment_refs, git
 from benchmarks.rows import DATA_SEED, Row, run_name, select
-from hsc.cli import stage
+from hsc import cli
 from hsc.errors import HscError
 
 Run = tuple[Row, int, int]
@@ -66,7 +66,7 @@ def require_committed() -> None:
         )
 
 
-@stage
+@cli.command
 @click.option("--rows", required=True, help="main, ablation, or keys: seam,seam-hsc.")
 @click.option("--seeds", default="0,1,2,3,4", help="Training seeds.")
 @click.option("--data-seeds", default="0,1", help="Seeds of the data set.")

@@ -15,7 +15,7 @@ import click
 from benchmarks.paired import paired
 from benchmarks.rows import ABLATION, MAIN, Row
 from benchmarks.runs import Run, Runs, read_runs
-from hsc.cli import PATH, stage
+from hsc.cli import PATH, command
 from hsc.errors import HscError
 from hsc.files import atomic_file
 
@@ -213,7 +213,7 @@ def document(runs: Runs, source: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-@stage
+@command
 @click.argument("source", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The Markdown file.")
 def main(source: Path, out: Path) -> str:
