@@ -14,10 +14,10 @@ import click
 from benchmarks.part import measure, part_names
 from benchmarks.part_table import RESULTS, read_parts, table, write_parts, write_table
 from benchmarks.surroundings import surroundings
-from hsc.cli import PATH, stage
+from hsc.cli import PATH, command
 
 
-@stage
+@command
 @click.option(
     "--part", "parts", multiple=True, type=click.Choice(part_names()),
     help="May be given several times; all parts without it.",

@@ -16,7 +16,8 @@ import yaml
 from benchmarks.dvc_command import dvc
 from benchmarks.rows import DATA_SEED, RECIPE, Row, parse_name
 from benchmarks.runs import Run, merge, read_runs, write_runs
-from hsc.cli import PATH, stage
+from hsc import duration
+from hsc.cli import PATH, command
 from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
 from hsc.compare.figures import FIGURES, read_figure, read_lock, value_at
 from hsc.errors import HscError
@@ -24,7 +25,7 @@ from hsc.errors import HscError
 TABLE_FIGURES = ("seeds", "crf", "val")
 
 SUMMARIES = {"train_cam": r"outputs/cam\.pt", "infer_cams": r"outputs/cams\.h5"}
-"""How the line begins that a stage ends with; its seconds stand in brackets at the end."""
+"""How the line begins that a stage ends with; its time stands in brackets at the end."""
 
 
 def value_of(settings: dict[str, Any], override: str) -> tuple[Any, Any]:
@@ -89,12 +90,15 @@ def read_experiment(experiment: Experiment, folder: Path = Path()) -> Run | None
 
 
 def stage_seconds(log: str) -> dict[str, float]:
-    """Seconds by stage from the log of a run; a stage that came from the cache has none."""
+    """Seconds by stage from the log of a run; a stage that came from the cache has none.
+
+    Beyond a minute they are whole ones, beyond an hour whole minutes: a log has no more.
+    """
     seconds = {}
     for name, start in SUMMARIES.items():
-        found = re.findall(rf"^{start}: .*\((\d+\.\d) s\)$", log, flags=re.MULTILINE)
+        found = re.findall(rf"^{start}: .*\(([^()]+)\)$", log, flags=re.MULTILINE)
         if found:
-            seconds[name] = float(found[-1])
+            seconds[name] = duration.seconds_of(found[-1])
     return seconds
 
 
@@ -106,7 +110,7 @@ def log_of(name: str) -> str:
         return ""
 
 
-@stage
+@command
 @click.option("--out", type=PATH, required=True, help="The file, which may have runs already.")
 @click.option("--logs", is_flag=True, help="Read the stages' seconds from the queue's logs, too.")
 def main(out: Path, logs: bool) -> str:

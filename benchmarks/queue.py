@@ -13,7 +13,7 @@ import click
 
 from benchmarks.dvc_command import dvc
 from benchmarks.rows import DATA_SEED, Row, run_name, select
-from hsc.cli import stage
+from hsc import cli
 from hsc.compare.experiments import experiment_refs, git
 from hsc.errors import HscError
 
@@ -67,7 +67,7 @@ def require_committed() -> None:
         )
 
 
-@stage
+@cli.command
 @click.option("--rows", required=True, help="main, ablation, or keys: seam,seam-hsc.")
 @click.option("--seeds", default="0,1,2,3,4", help="Training seeds.")
 @click.option("--data-seeds", default="0,1", help="Seeds of the data set.")

@@ -14,7 +14,7 @@ import click
 
 from benchmarks.rows import ABLATION, MAIN, Row
 from benchmarks.runs import Run, Runs, read_runs
-from hsc.cli import PATH, stage
+from hsc.cli import PATH, command
 from hsc.compare.statistics import paired
 from hsc.compare.table import MINUS, NONE, markdown, number, p_text, spread
 from hsc.errors import HscError
@@ -183,7 +183,7 @@ def document(runs: Runs, source: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-@stage
+@command
 @click.argument("source", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The Markdown file.")
 def main(source: Path, out: Path) -> str:

@@ -6,7 +6,7 @@ baseline publishes (`hsc.cams_merge`) and kept for the tagged classes only.
 Letters: C foreground classes, K tagged classes of an image, H W pixels, h w map cells.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
 from hsc.nets.cam import CamNetwork, upsample
+from hsc.progress import Progress, follow, unseen
 from hsc.store import CamWriter
 
 _MERGE = {"relu": merge_relu, "softmax": merge_softmax}
@@ -98,12 +99,12 @@ def infer_cams(
     merge: Literal["relu", "softmax"],
     writer: CamWriter,
     runtime: Runtime,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> None:
     """Write the CAMs of `ids` (sorted here, as the store wants them) to an open writer."""
     network.to(runtime.device).eval()
     pictures = ScaledPictures(folder, sorted(ids), scales, flip)
-    for image_id, size, batches in progress(in_order(pictures, runtime)):
+    for image_id, size, batches in follow(in_order(pictures, runtime), len(pictures), progress):
         classes = (np.flatnonzero(folder.tags(image_id)) + 1).tolist()
         moved = [batch.to(runtime.device, non_blocking=True) for batch in batches]
         with runtime.autocast():

@@ -1,40 +1,55 @@
-"""What every stage script shares: options, error texts and the summary line.
+"""What every script shares: options, error texts, progress, the summary line, the run's record.
 
-A stage is a click command decorated with `stage`. Problems the user can mend (`HscError`, a full
+A script is a click command decorated with `stage` or `training_stage` where it is a stage of the
+pipeline, and with `command` where people run it. Problems the user can mend (`HscError`, a full
 disk) end as one line on stderr and exit code 1; anything else is a bug and keeps its traceback.
 """
 
 import errno
 import functools
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-from tqdm import tqdm
 
+from hsc import duration
 from hsc.errors import HscError
 from hsc.launch import read_place
-from hsc.progress import Progress
+from hsc.progress import Progress, unseen
+from hsc.run_record import measure, product_bytes, records_folder, write_record
+from hsc.shown_progress import LogLines, TerminalBar
 
 PATH = click.Path(path_type=Path)
 RESUME_FOLDER = Path(".hsc/resume")
 """Where trainings keep their state: no declared output, so DVC leaves it alone."""
 
+_BAR = "hsc.cli.bar"  # the last bar of a command, in click's context
+_LARGE = 1_000_000_000  # bytes that take seconds to read
+_PRODUCTS = ("out", "metrics", "plots")  # the option that names what a stage makes: the first here
 
-def stage(function: Callable[..., str]) -> click.Command:
-    """Make a click command of a stage function, which returns its summary line.
+
+def command(function: Callable[..., str]) -> click.Command:
+    """Make a click command of a function, which returns its summary line.
 
     Under torchrun with several processes it is refused: each would do the whole work.
     """
+    return _command(_by_itself(function))
 
-    @functools.wraps(function)
-    def by_itself(**options: Any) -> str:
-        refuse_company()
-        return function(**options)
 
-    return training_stage(by_itself)
+def stage(function: Callable[..., str]) -> click.Command:
+    """As `command`, for a stage of the pipeline: a run that ends well is recorded.
+
+    Its name is that of the file which it stands in (`hsc.run_record`).
+    """
+    return _command(_by_itself(function), _file_name(function))
+
+
+def training_stage(function: Callable[..., str]) -> click.Command:
+    """As `stage`, but several processes may share the work; the first one tells the end."""
+    return _command(function, _file_name(function))
 
 
 def refuse_company() -> None:
@@ -45,32 +60,55 @@ def refuse_company() -> None:
         )
 
 
-def training_stage(function: Callable[..., str]) -> click.Command:
-    """As `stage`, but several processes may share the work; the first one prints the summary."""
+def _by_itself(function: Callable[..., str]) -> Callable[..., str]:
+    @functools.wraps(function)
+    def run(**options: Any) -> str:
+        refuse_company()
+        return function(**options)
 
+    return run
+
+
+def _file_name(function: Callable[..., str]) -> str:
+    """Of `python -m stages.x` no module is called so: it is `__main__`."""
+    return Path(function.__code__.co_filename).stem
+
+
+def _command(function: Callable[..., str], recorded_as: str | None = None) -> click.Command:
     @functools.wraps(function)
     def run(**options: Any) -> None:
         start = time.monotonic()
-        problem = None
         try:
             summary = function(**options)
         except HscError as error:
-            problem = str(error)
+            raise click.ClickException(str(error)) from None
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            problem = (
+            raise click.ClickException(
                 f"{error.filename or 'the disk'}: no space left; free some and run the same "
                 "command again, training goes on from its last checkpoint"
-            )
-        if problem is not None:
-            # Not inside `except`: the failed frames are gone here, so their progress bars have
-            # ended their line.
-            raise click.ClickException(problem)
+            ) from None
+        seconds = time.monotonic() - start
         if read_place().rank == 0:
-            click.echo(f"{summary} ({time.monotonic() - start:.1f} s)")
+            if recorded_as is not None:
+                _record(recorded_as, options, seconds)
+            _end_bar(click.get_current_context())
+            click.echo(f"{summary} ({duration.describe(seconds)})")
 
     return click.command(context_settings={"show_default": True})(run)
+
+
+def _record(name: str, options: dict[str, Any], seconds: float) -> None:
+    """Keep what the run took. Whatever goes wrong here, the stage has ended well."""
+    product = next((options[option] for option in _PRODUCTS if option in options), None)
+    if product is None:
+        return
+    try:
+        shown = bars("digest", "B") if product_bytes(product) >= _LARGE else unseen
+        write_record(measure(name, product, seconds, shown), records_folder())
+    except (HscError, OSError, RuntimeError) as error:
+        click.echo(f"Warning: no record of this run: {error}; set HSC_RUNS to a folder", err=True)
 
 
 def path_option(name: str, default: str, text: str) -> Callable[[Any], Any]:
@@ -89,26 +127,25 @@ def parameter_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def bars(title: str, unit: str) -> Progress:
-    """A progress bar for work that tells its progress itself (`hsc.progress`)."""
-    shown: list[tqdm] = []
+    """How this process shows progress (`hsc.progress.Bars`): of several only the first one does.
 
-    def show(done: int, total: int) -> None:
-        if not shown:
-            scaled = {"unit_scale": True, "unit_divisor": 1000} if unit == "B" else {}
-            shown.append(tqdm(desc=title, unit=unit, total=total, mininterval=1.0, **scaled))
-        bar = shown[0]
-        bar.total = total
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
+    A bar where stderr is a terminal, one at a time; lines where it is not. A bar ends with its
+    command, however that ends, so nothing is ever printed behind it.
+    """
+    if read_place().rank > 0:
+        return unseen
+    if not sys.stderr.isatty():
+        return LogLines(title, unit, functools.partial(click.echo, err=True))
+    bar = TerminalBar(title, unit)
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        _end_bar(context)
+        if _BAR not in context.meta:
+            context.call_on_close(functools.partial(_end_bar, context))
+        context.meta[_BAR] = bar
+    return bar
 
-    return show
 
-
-def progress(title: str, unit: str = "image") -> Callable[[Iterable[Any]], Iterable[Any]]:
-    """A function that puts a progress bar around an iterable."""
-
-    def wrap(items: Iterable[Any]) -> Iterable[Any]:
-        return tqdm(items, desc=title, unit=unit, mininterval=1.0)
-
-    return wrap
+def _end_bar(context: click.Context) -> None:
+    if _BAR in context.meta:
+        context.meta[_BAR].close()

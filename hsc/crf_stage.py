@@ -18,6 +18,7 @@ from hsc.data.voc import VocFolder, write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
 from hsc.pool import map_ordered
+from hsc.progress import Progress, follow, unseen
 from hsc.scoring import read_labels
 from hsc.store import CamReader
 
@@ -51,7 +52,7 @@ def refine_all(
     params: CrfParams,
     output: Path,
     processes: int,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> int:
     """Write the refined labels of `train_aug` to `output`; returns how many."""
     config = kernels(params)
@@ -77,7 +78,7 @@ def label_all(
     params: CrfParams,
     output: Path,
     processes: int,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> int:
     """Write what AffinityNet learns from (`hsc.alpha_labels`) of `train_aug`; returns how many."""
     ids = folder.ids("train_aug")
@@ -114,10 +115,10 @@ def write_all(
     ids: Sequence[str],
     results: Iterable[NDArray[np.uint8]],
     output: Path,
-    progress: Callable[[Iterable], Iterable],
+    progress: Progress,
 ) -> int:
     """Write label maps in the order of the ids as palette PNGs; returns how many."""
-    for image_id, labels in zip(progress(ids), results, strict=True):
+    for image_id, labels in follow(zip(ids, results, strict=True), len(ids), progress):
         write_mask(output / f"{image_id}.png", labels)
     return len(ids)
 

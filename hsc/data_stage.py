@@ -182,8 +182,7 @@ def _finish(
     if how.saliency == "published":
         names = (*names, "saliency_archive")
         ids = VocFolder(root).ids("train_aug")
-        report = where.bars("saliency", "image")
-        saliency.unpack_published(found["saliency_archive"], root, ids, report)
+        saliency.unpack_published(found["saliency_archive"], root, ids, where.bars)
         said = {"source": "published"}
     else:
         said = {"source": "none"} if how.saliency == "none" else _estimate(root, where)

@@ -6,11 +6,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hsc.errors import HscError
+from hsc.progress import Progress, follow, unseen
 
 
 @contextlib.contextmanager
@@ -94,12 +95,13 @@ def digest_file(path: Path) -> str:
         raise HscError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def digest_files(paths: Iterable[Path]) -> str:
+def digest_files(paths: Sequence[Path], progress: Progress = unseen) -> str:
     """SHA-256 (hex) over several files in the order given. Raises HscError as `digest_file`."""
-    return hashlib.sha256("".join(map(digest_file, paths)).encode()).hexdigest()
+    digests = "".join(digest_file(path) for path in follow(paths, len(paths), progress))
+    return hashlib.sha256(digests.encode()).hexdigest()
 
 
-def link_files(source: Path, target: Path) -> int:
+def link_files(source: Path, target: Path, progress: Progress = unseen) -> int:
     """Put every file of `source` into `target` as a hard link, or a copy across file systems.
 
     Returns how many. Raises HscError when `source` has no file.
@@ -107,7 +109,7 @@ def link_files(source: Path, target: Path) -> int:
     files = sorted(path for path in source.glob("*") if path.is_file()) if source.is_dir() else []
     if not files:
         raise HscError(f"{source}: no files in it; run the stage that writes it")
-    for path in files:
+    for path in follow(files, len(files), progress):
         try:
             os.link(path.resolve(), target / path.name)
         except OSError:  # another file system, or one without hard links

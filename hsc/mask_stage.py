@@ -6,7 +6,7 @@ processes beside them. One picture after the other: the memory does not grow wit
 Letters: K tagged classes of a picture, C classes of the data set, H W pixels, s stride of the map.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from hsc.errors import HscError
 from hsc.nets.affinity import AffinityNetwork, load_affinity_network
 from hsc.params import CrfParams, WalkParams
 from hsc.pool import map_ordered
+from hsc.progress import Progress, unseen
 from hsc.random_walk import walk_cam
 from hsc.store import CamReader
 
@@ -38,7 +39,7 @@ def refine_masks(
     runtime: Runtime,
     output: Path,
     processes: int,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> int:
     """Write the pseudo labels of `train_aug` to `output`; returns how many.
 

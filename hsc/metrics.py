@@ -91,7 +91,7 @@ def describe(scores: dict[str, Any]) -> str:
     """A report in a few words, for the summary line of a stage."""
     if scores["mIoU"] is None:
         return f"not scored, no masks for {scores['split']}"
-    return f"mIoU {scores['mIoU']:.2f} % on {scores['split']}"
+    return f"mIoU {scores['mIoU']:.2f} % on {scores['split']} ({scores['images']} images)"
 
 
 class ThresholdCurve:

@@ -7,6 +7,7 @@ from hsc.crf import CrfConfig
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.nets.deeplab import DeepLab
+from hsc.progress import Progress, unseen
 from hsc.report import Panel
 from hsc.scoring import read_labels
 from hsc.segmentation import predict_labels
@@ -29,6 +30,7 @@ def make_panels(
     pictures: int,
     runtime: Runtime,
     crf: CrfConfig | None = None,
+    progress: Progress = unseen,
 ) -> list[Panel]:
     """Panels with the columns of `label_folders` (title: folder), prediction and truth.
 
@@ -36,7 +38,9 @@ def make_panels(
     without masks.
     """
     ids = spread(folder.ids("train"), pictures)
-    predictions = dict(predict_labels(network, folder, ids, scales, flip, runtime, crf=crf))
+    predictions = dict(
+        predict_labels(network, folder, ids, scales, flip, runtime, progress, crf=crf)
+    )
     panels = []
     for image_id in ids:
         labels = {title: read_labels(path, image_id) for title, path in label_folders.items()}

@@ -8,7 +8,7 @@ network is shown at scale 1, h' w' those at another scale.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -43,6 +43,7 @@ from hsc.prediction_files import (
     write_legend,
     write_shares,
 )
+from hsc.progress import Progress, follow, unseen
 from hsc.segmentation import crf_config, predict_batch
 
 _GPU_BATCH = 8
@@ -167,7 +168,7 @@ def predict_with_weights(
     max_side: int | None = None,
     batch: int | None = None,
     overlays: bool = True,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> tuple[list[Summary | Failure], list[str]]:
     """`predict_pictures` with the network in a weights file, where this run happens.
 
@@ -196,7 +197,7 @@ def predict_pictures(
     runtime: Runtime,
     batch: int | None = None,
     processes: int = 1,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> list[Summary | Failure]:
     """Predict pictures and write the results, each whole as soon as it is there.
 
@@ -215,7 +216,7 @@ def predict_pictures(
     # As predict_segmentation does: then the labels are the same to the bit.
     with one_thread() if output.crf is not None else nullcontext():
         found = map_ordered(partial(finish, output=output), predictions, processes)
-        results = {result.path: result for _, result in zip(progress(paths), found, strict=True)}
+        results = {result.path: result for result in follow(found, len(paths), progress)}
     return [results[path] for path in paths]
 
 

@@ -1,14 +1,38 @@
 """How long work tells how far it is, without knowing who shows it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
-Progress = Callable[[int, int], None]
-"""Called with how much is done and how much there is in all; equal when it is done."""
+_Item = TypeVar("_Item")
+
+
+class Progress(Protocol):
+    """Called with how much is done and how much there is in all.
+
+    The first call says where the work starts (what was done before does not count for its rate),
+    the last one has them equal. A total of 0: nobody knows it yet. figures: the current losses or
+    counts, what matters most first.
+    """
+
+    def __call__(self, done: int, total: int, /, **figures: float) -> None: ...
+
 
 Bars = Callable[[str, str], Progress]
-"""Called with a title and a unit (`B` for bytes) for each piece of work; shows its progress."""
+"""Called with a title and a unit (`image`, `step`, `B` for bytes) for each piece of work."""
+
+
+def unseen(done: int, total: int, /, **figures: float) -> None:
+    """A progress that nobody sees."""
 
 
 def silent(title: str, unit: str) -> Progress:
     """Shows nothing."""
-    return lambda done, total: None
+    return unseen
+
+
+def follow(items: Iterable[_Item], total: int, progress: Progress) -> Iterator[_Item]:
+    """The items; `progress` is called first and whenever the work on one of the `total` is done."""
+    progress(0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        progress(done, total)

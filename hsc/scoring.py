@@ -15,22 +15,27 @@ from hsc.data.classes import IGNORE
 from hsc.data.voc import VocFolder, read_mask
 from hsc.errors import HscError
 from hsc.metrics import ThresholdCurve, confusion, report
+from hsc.progress import Progress, follow, unseen
 from hsc.store import CamReader
 
 Labels = Path | Callable[[str], NDArray[np.uint8]]
 """A folder of PNGs named after the image ids, or a function from an id to labels (H, W)."""
 
 
-def score_labels(folder: VocFolder, labels: Labels, split: str) -> dict[str, Any]:
+def score_labels(
+    folder: VocFolder, labels: Labels, split: str, progress: Progress = unseen
+) -> dict[str, Any]:
     """Score the labels of a split's images against its masks.
 
     Returns the dictionary of `hsc.metrics.report`. Raises HscError as `count_labels` does.
     """
-    total = count_labels(folder, labels, split)
+    total = count_labels(folder, labels, split, progress)
     return report(total, ["background", *folder.class_names], split, len(folder.ids(split)))
 
 
-def count_labels(folder: VocFolder, labels: Labels, split: str) -> NDArray[np.int64]:
+def count_labels(
+    folder: VocFolder, labels: Labels, split: str, progress: Progress = unseen
+) -> NDArray[np.int64]:
     """The confusion matrix (C+1, C+1) of a split's labels, rows truth, columns labels.
 
     Raises HscError, with both files' names, for labels of another size than the mask and for an
@@ -41,7 +46,8 @@ def count_labels(folder: VocFolder, labels: Labels, split: str) -> NDArray[np.in
     if isinstance(labels, Path):
         _check_no_others(folder, labels, split)
     total = np.zeros((folder.num_classes + 1, folder.num_classes + 1), dtype=np.int64)
-    for image_id in folder.ids(split):
+    ids = folder.ids(split)
+    for image_id in follow(ids, len(ids), progress):
         source = labels / f"{image_id}.png" if isinstance(labels, Path) else f"labels of {image_id}"
         prediction, truth = read(image_id), folder.mask(image_id)
         _check_size(source, prediction.shape, folder.mask_path(image_id), truth.shape)
@@ -55,7 +61,11 @@ def count_labels(folder: VocFolder, labels: Labels, split: str) -> NDArray[np.in
 
 
 def score_curve(
-    folder: VocFolder, cams: CamReader, split: str, thresholds: ArrayLike
+    folder: VocFolder,
+    cams: CamReader,
+    split: str,
+    thresholds: ArrayLike,
+    progress: Progress = unseen,
 ) -> ThresholdCurve:
     """The threshold curve of a split's CAMs against its masks, each file read once.
 
@@ -66,7 +76,7 @@ def score_curve(
     ids = folder.ids(split)
     cams.check(ids)
     curve = ThresholdCurve(folder.num_classes, thresholds)
-    for image_id in ids:
+    for image_id in follow(ids, len(ids), progress):
         cam, classes = cams.read(image_id)
         truth = folder.mask(image_id)
         _check_size(

@@ -4,7 +4,6 @@ Letters: T thresholds.
 """
 
 import csv
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from hsc.data.voc import VocFolder, write_mask
 from hsc.errors import HscError
 from hsc.files import atomic_file
 from hsc.metrics import ThresholdCurve, report, unscored
+from hsc.progress import Progress, follow, unseen
 from hsc.scoring import choose_threshold, score_curve
 from hsc.seeds import threshold_seeds
 from hsc.store import CamReader
@@ -24,7 +24,10 @@ SWEEP = np.arange(100) / 100
 
 
 def score_seeds(
-    folder: VocFolder, cams: CamReader, threshold: float | str
+    folder: VocFolder,
+    cams: CamReader,
+    threshold: float | str,
+    progress: Progress = unseen,
 ) -> tuple[dict[str, Any], ThresholdCurve | None]:
     """Score `train` at the threshold used and at the sweep's best one.
 
@@ -39,7 +42,7 @@ def score_seeds(
                 "for instance -S seeds.threshold=0.3"
             )
         return {**unscored("train"), "threshold": float(threshold)}, None
-    curve = score_curve(folder, cams, "train", _sweep(threshold))
+    curve = score_curve(folder, cams, "train", _sweep(threshold), progress)
     used, best = choose_threshold(threshold, curve)
     position = int(np.argmin(np.abs(curve.thresholds - used)))
     names = ["background", *folder.class_names]
@@ -65,10 +68,10 @@ def write_seeds(
     cams: CamReader,
     threshold: float,
     folder: Path,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> None:
     """Write the seeds of every picture in the CAM file as palette PNGs."""
-    for image_id in progress(cams.ids):
+    for image_id in follow(cams.ids, len(cams.ids), progress):
         cam, classes = cams.read(image_id)
         write_mask(folder / f"{image_id}.png", threshold_seeds(cam, classes, threshold))
 

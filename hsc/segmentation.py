@@ -3,7 +3,7 @@
 Letters: B pictures of a batch, C foreground classes, H W pixels.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hsc.nets.build import check_classes, load_deeplab
 from hsc.nets.deeplab import DeepLab
 from hsc.params_segmentation import PredictParams
 from hsc.pool import map_ordered, process_count
+from hsc.progress import Progress, follow, unseen
 
 
 def predict_logits(network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -57,7 +58,7 @@ def predict_labels(
     scales: Sequence[float],
     flip: bool,
     runtime: Runtime,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
     crf: CrfConfig | None = None,
     processes: int = 1,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -70,7 +71,7 @@ def predict_labels(
     found = _all_logits(network, folder, ids, scales, flip, runtime)
     if crf is None:
         labels = (logits.argmax(dim=0).to(torch.uint8).cpu().numpy() for _, logits in found)
-        yield from zip(progress(ids), labels, strict=True)
+        yield from follow(zip(ids, labels, strict=True), len(ids), progress)
         return
     tasks = (
         (folder.image(image_id), logits.softmax(dim=0).contiguous().cpu().numpy())
@@ -78,7 +79,7 @@ def predict_labels(
     )
     with one_thread():
         labels = map_ordered(partial(refine_prediction, config=crf), tasks, processes)
-        yield from zip(progress(ids), labels, strict=True)
+        yield from follow(zip(ids, labels, strict=True), len(ids), progress)
 
 
 def _all_logits(
@@ -101,7 +102,7 @@ def predict_split(
     folder: VocFolder,
     split: str,
     how: PredictParams,
-    progress: Callable[[Iterable], Iterable] = iter,
+    progress: Progress = unseen,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The same for a split, with the network in a weights file, where this run happens.
 

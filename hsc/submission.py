@@ -16,6 +16,7 @@ from hsc.data.classes import VOC_CLASSES, palette
 from hsc.data.voc import VocFolder, open_picture, read_mask
 from hsc.errors import HscError
 from hsc.files import atomic_file
+from hsc.progress import Progress, follow, unseen
 from hsc.scoring import extra_files
 
 SPLIT = "test"
@@ -34,7 +35,7 @@ def check_voc(folder: VocFolder) -> None:
         )
 
 
-def check_predictions(folder: VocFolder, predictions: Path) -> int:
+def check_predictions(folder: VocFolder, predictions: Path, progress: Progress = unseen) -> int:
     """Check that a folder is what the server takes for `test`; return how many pictures it has.
 
     Raises HscError when a prediction is missing or belongs to no picture, is no palette picture
@@ -53,7 +54,7 @@ def check_predictions(folder: VocFolder, predictions: Path) -> int:
             f"{predictions}: {_few(extra)} is of no picture of {SPLIT}, and the server refuses "
             "more than it asked for; take it out"
         )
-    for image_id in ids:
+    for image_id in follow(ids, len(ids), progress):
         _check_picture(predictions / f"{image_id}.png", folder.size(image_id))
     return len(ids)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from hsc.cli import PATH, stage
+from hsc.cli import PATH, command
 from hsc.compare.document import document
 from hsc.compare.figures import FIGURES
 from hsc.compare.rows import find_row, make_rows
@@ -20,7 +20,7 @@ from hsc.compare.snapshots import resolve
 from hsc.files import atomic_file
 
 
-@stage
+@command
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--against", metavar="NAME", help="Row to subtract.  [default: the first]")
 @click.option(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
 from hsc.nets.build import check_classes, load_deeplab
@@ -35,6 +35,7 @@ def main(
         panels = make_panels(
             folder, reader, {"seed": seeds, "CRF": crf}, network, how.scales, how.flip,
             recipe.draw_panels.pictures, detect_runtime(), crf_config(how),
+            bars("predictions", "image"),
         )  # fmt: skip
     draw_panels(panels, ["background", *folder.class_names], plots)
     return f"{plots}: {len(panels)} pictures"

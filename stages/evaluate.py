@@ -6,7 +6,7 @@ import click
 import numpy as np
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import write_json
 from hsc.metrics import describe, report, unscored
@@ -30,7 +30,7 @@ def main(
     names = ["background", *folder.class_names]
     matrix, scores = np.zeros((len(names), len(names)), dtype=np.int64), unscored(split)
     if folder.has_masks():
-        matrix = count_labels(folder, labels, split)
+        matrix = count_labels(folder, labels, split, bars("scoring", "image"))
         scores = report(matrix, names, split, len(folder.ids(split)))
     write_json(metrics, scores)
     draw_confusion(matrix, names, f"{labels} on {split}", plots)

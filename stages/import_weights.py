@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from hsc.cli import PATH, stage
+from hsc.cli import PATH, bars, command
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.voc import read_classes
 from hsc.files import write_json
@@ -21,7 +21,7 @@ from hsc.nets.imported import LAYOUTS, import_weights
 from hsc.nets.supervision import MASKS
 
 
-@stage
+@command
 @click.argument("source", metavar="FILE")
 @click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="What FILE holds.")
 @click.option(
@@ -59,6 +59,7 @@ def main(
         class_names=VOC_CLASSES if classes is None else read_classes(classes),
         sha256=sha256,
         supervision=supervision,
+        bars=bars,
     )
     if metrics is not None:
         write_json(metrics, found)

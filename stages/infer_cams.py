@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hsc import params as parameters
 from hsc.cams import infer_cams
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
 from hsc.files import digest_file, digest_json
@@ -33,7 +33,7 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> s
             ids,
             writer=writer,
             runtime=detect_runtime(),
-            progress=progress("CAMs"),
+            progress=bars("CAMs", "image"),
             **how.model_dump(),
         )
     return f"{out}: CAMs of {len(ids)} pictures"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.crf_stage import label_all
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder
@@ -26,8 +26,8 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
     how = getattr(recipe.refine_crf, run.baseline)
     alphas = run.psa.alpha_low, run.psa.alpha_high
     with atomic_folder(out) as partial:
-        count = label_all(folder, cams, alphas, how, partial, process_count(), progress("CRF"))
-    return f"{out}: {count} pictures"
+        count = label_all(folder, cams, alphas, how, partial, process_count(), bars("CRF", "image"))
+    return f"{out}: affinity labels of {count} pictures"
 
 
 if __name__ == "__main__":

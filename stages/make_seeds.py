@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, write_json
 from hsc.metrics import describe
@@ -25,9 +25,9 @@ def main(
     run, _ = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
     with CamReader(cams) as reader:
-        scores, curve = score_seeds(folder, reader, run.seeds.threshold)
+        scores, curve = score_seeds(folder, reader, run.seeds.threshold, bars("scoring", "image"))
         with atomic_folder(out) as partial:
-            write_seeds(reader, scores["threshold"], partial, progress("seeds"))
+            write_seeds(reader, scores["threshold"], partial, bars("seeds", "image"))
     write_json(metrics, scores)
     write_curve(curve, plots)
     return f"{out}: {describe(scores)} at threshold {scores['threshold']:.2f}"

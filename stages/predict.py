@@ -11,13 +11,13 @@ from typing import Any
 import click
 
 from hsc import params as parameters
-from hsc.cli import PATH, parameter_options, path_option, progress, stage
+from hsc.cli import PATH, bars, command, parameter_options, path_option
 from hsc.data.pictures import find_pictures
 from hsc.data_stage import read_kind
 from hsc.prediction_files import check_failures, check_output, list_shares
 
 
-@stage
+@command
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
 @parameter_options
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
@@ -54,7 +54,7 @@ def main(
     how["max_side"] = how["max_side"] or getattr(data, "max_side", None)
     chosen = override(recipe.predict_segmentation, scales, flip, crf)
     results, names = predict_with_weights(
-        weights, paths, chosen, out, progress=progress("predictions"), **how
+        weights, paths, chosen, out, progress=bars("predictions", "image"), **how
     )
     if not quiet:
         for line in list_shares(results, names):

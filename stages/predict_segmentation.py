@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder
 
@@ -25,9 +25,9 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, split: str, out
     folder = VocFolder(data / run.data)
     how = recipe.predict_segmentation
     with atomic_folder(out) as partial:
-        labels = predict_split(weights, folder, split, how, progress("predictions"))
+        labels = predict_split(weights, folder, split, how, bars("predictions", "image"))
         count = write_labels(labels, partial)
-    return f"{out}: {count} predictions"
+    return f"{out}: {count} predictions of {split}"
 
 
 if __name__ == "__main__":

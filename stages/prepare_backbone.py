@@ -45,6 +45,7 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
             backbone_only=True,
             sha256=how.sha256,
             supervision=how.supervision,
+            bars=bars,
         )
         write_json(metrics, found)
         with atomic_file(plots) as partial:
@@ -52,10 +53,12 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
         return f"{out}: {found['tensors']} tensors of {found['source']} ({found['layout']})"
 
     folder = VocFolder(data / run.data)
-    key = training_key(folder, [], [recipe.network, how], with_saliency=False)
+    key = training_key(
+        folder, [], [recipe.network, how], False, progress=bars("reading the inputs", "file")
+    )
     resume = ResumeFile(RESUME_FOLDER, "prepare_backbone", key)
     with training_runtime() as runtime:
-        accuracy, history = warm_up(folder, recipe.network, how, runtime, resume, out)
+        accuracy, history = warm_up(folder, recipe.network, how, runtime, resume, out, bars)
         if is_first():
             write_json(metrics, accuracy)
             write_history(plots, history)

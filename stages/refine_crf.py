@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.crf_stage import refine_all
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder
@@ -22,8 +22,8 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: 
     folder = VocFolder(data / run.data)
     how = getattr(recipe.refine_crf, run.baseline)
     with atomic_folder(out) as partial:
-        count = refine_all(folder, cams, seeds, how, partial, process_count(), progress("CRF"))
-    return f"{out}: {count} pictures"
+        count = refine_all(folder, cams, seeds, how, partial, process_count(), bars("CRF", "image"))
+    return f"{out}: CRF labels of {count} pictures"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, link_files
 from hsc.params import CrfParams, WalkParams
@@ -24,7 +24,8 @@ def main(
     run, recipe = parameters.load(params, recipes)
     with atomic_folder(out) as partial:
         if not run.psa.enabled:
-            return f"{out}: {link_files(crf, partial)} pseudo labels, linked to {crf}"
+            count = link_files(crf, partial, bars("linking", "image"))
+            return f"{out}: {count} pseudo labels, linked to {crf}"
         folder, how = VocFolder(data / run.data), getattr(recipe.refine_crf, run.baseline)
         count = _walk(recipe.refine_masks, how, folder, cams, affinity, partial)
     return f"{out}: {count} pseudo labels"
@@ -46,7 +47,7 @@ def _walk(
         detect_runtime(),
         out,
         process_count(),
-        progress("masks"),
+        bars("masks", "image"),
     )
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import click
 
 from hsc import params as parameters
-from hsc.cli import PATH, parameter_options, path_option, progress, stage
+from hsc.cli import PATH, bars, command, parameter_options, path_option
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, link_files
 from hsc.submission import ARCHIVE, FOLDER, SPLIT, check_predictions, check_voc, write_archive
 
 
-@stage
+@command
 @parameter_options
 @path_option("--data", "data", "Folder of the data sets.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
@@ -33,17 +33,17 @@ def main(
     folder = VocFolder(data / run.data)
     check_voc(folder)
     if predictions is not None:
-        check_predictions(folder, predictions)
+        check_predictions(folder, predictions, bars("checking", "image"))
     with atomic_folder(out) as partial:
         target = partial / FOLDER
         target.mkdir(parents=True)
         if predictions is not None:
-            link_files(predictions, target)
+            link_files(predictions, target, bars("linking", "image"))
         else:
             how = recipe.predict_segmentation
-            labels = predict_split(weights, folder, SPLIT, how, progress("predictions"))
+            labels = predict_split(weights, folder, SPLIT, how, bars("predictions", "image"))
             write_labels(labels, target)
-        count = check_predictions(folder, target)
+        count = check_predictions(folder, target, bars("checking", "image"))
         write_archive(partial, partial / ARCHIVE)
     return f"{out / ARCHIVE}: {count} predictions of {SPLIT}"
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, training_stage
+from hsc.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.data.voc import VocFolder
 from hsc.launch import read_place
 from hsc.params import Recipe, RunParams
@@ -48,16 +48,18 @@ def _train(
 
     schedule, inputs = recipe.train_affinity, [backbone, *sorted(labels.glob("*.png"))]
     settings = [recipe.network, schedule]
-    key = training_key(folder, inputs, settings, with_saliency=False, seed=run.seed)
+    key = training_key(
+        folder, inputs, settings, False, run.seed, bars("reading the inputs", "file")
+    )
     resume = ResumeFile(RESUME_FOLDER, "train_affinity", key)
     with training_runtime() as runtime:
         history = train_affinity(
-            folder, labels, backbone, run.seed, recipe.network, schedule, runtime, resume, out
+            folder, labels, backbone, run.seed, recipe.network, schedule, runtime, resume, out, bars
         )
         if is_first():
             write_history(plots, history)
         resume.clear()
-    return f"{out}: loss {history[-1]['loss']:.4f}"
+    return f"{out}: {len(history)} steps, loss {history[-1]['loss']:.4f}"
 
 
 if __name__ == "__main__":

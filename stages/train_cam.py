@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, training_stage
+from hsc.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.data.voc import VocFolder
 from hsc.distributed import is_first
 from hsc.engine.cam_training import train_cam
@@ -25,14 +25,20 @@ def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plo
     schedule = getattr(recipe.train_cam, run.baseline)
     folder = VocFolder(data / run.data)
     with_saliency = run.baseline == "eps"
-    key = training_key(folder, [backbone], [run, recipe.network, schedule], with_saliency)
+    inputs = bars("reading the inputs", "file")
+    key = training_key(
+        folder, [backbone], [run, recipe.network, schedule], with_saliency, progress=inputs
+    )
     resume = ResumeFile(RESUME_FOLDER, "train_cam", key)
     with training_runtime() as runtime:
-        history = train_cam(folder, backbone, run, recipe.network, schedule, runtime, resume, out)
+        history = train_cam(
+            folder, backbone, run, recipe.network, schedule, runtime, resume, out, bars
+        )
         if is_first():
             write_history(plots, history)
         resume.clear()
-    return f"{out}: {run.baseline}, contrast {run.contrast}, loss {history[-1]['loss']:.4f}"
+    said = f"{run.baseline}, contrast {run.contrast}, {len(history)} steps"
+    return f"{out}: {said}, loss {history[-1]['loss']:.4f}"
 
 
 if __name__ == "__main__":

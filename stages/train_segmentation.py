@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, parameter_options, path_option, training_stage
+from hsc.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.data.voc import VocFolder
 from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
@@ -30,21 +30,23 @@ def main(
     run, recipe = parameters.load(params, recipes)
     network, schedule = recipe.segmentation_network, recipe.train_segmentation
     folder = VocFolder(data / run.data)
-    initial = initial_file(schedule.initial_weights, network.backbone, backbone)
+    initial = initial_file(schedule.initial_weights, network.backbone, backbone, bars)
     inputs = [*initial, *sorted(masks.glob("*.png"))]
     settings = [network, schedule]
-    key = training_key(folder, inputs, settings, with_saliency=False, seed=run.seed)
+    key = training_key(
+        folder, inputs, settings, False, run.seed, bars("reading the inputs", "file")
+    )
     resume = ResumeFile(RESUME_FOLDER, "train_segmentation", key)
     with training_runtime() as runtime:
         history, origin = train_segmentation(
-            folder, masks, backbone, run.seed, network, schedule, runtime, resume, out
+            folder, masks, backbone, run.seed, network, schedule, runtime, resume, out, bars
         )
         if is_first():
             described = {"backbone": network.backbone, "head": network.head.kind}
             write_json(metrics, described | {"initial_weights": origin})
             write_history(plots, history)
         resume.clear()
-    return f"{out}: loss {history[-1]['loss']:.4f}"
+    return f"{out}: {len(history)} steps, loss {history[-1]['loss']:.4f}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Torch is imported inside the fixtures that need it, so that tests without it start at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if any(counts.values()):
         said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
         terminalreporter.write_line(f"golden: {said}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where all runs of stages leave their records: never in the user's home."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HSC_RUNS", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")

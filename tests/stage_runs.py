@@ -111,10 +111,14 @@ def change(path: Path, **changes: Any) -> None:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment for a stage: the CPU, one thread, our package, no dvc in sight."""
+    """This process's environment for a stage: the CPU, one thread, our package, no dvc in sight.
+
+    The records of its runs go where this process's go: no test may write into the user's home.
+    """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HSC_")}
     system = "/usr/bin:/bin"
     fixed = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "HSC_DEVICE": "cpu", "PATH": system}
+    fixed["HSC_RUNS"] = os.environ["HSC_RUNS"]
     return {**kept, **fixed, **changes}
 
 

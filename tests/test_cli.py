@@ -9,12 +9,14 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from hsc.cli import parameter_options, path_option, progress, stage
+from hsc.cli import bars, command, parameter_options, path_option, stage, training_stage
 from hsc.errors import HscError
+from hsc.progress import Progress
+from hsc.run_record import find_record
 
 
 def invoke(function: Callable[..., str], *arguments: str) -> Result:
-    return CliRunner().invoke(stage(function), list(arguments))
+    return CliRunner().invoke(command(function), list(arguments))
 
 
 def failing(error: BaseException) -> Callable[..., str]:
@@ -29,6 +31,15 @@ def test_the_summary_line_has_the_time() -> None:
     assert result.exit_code == 0
     assert re.fullmatch(r"outputs/x: 3 pictures \(\d+\.\d s\)\n", result.stdout)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(133.2, "2 min 13 s"), (3725, "1 h 02 min")])
+def test_longer_times_are_readable(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, said: str
+) -> None:
+    moments = iter((50.0, 50.0 + seconds))
+    monkeypatch.setattr("hsc.cli.time.monotonic", lambda: next(moments))
+    assert invoke(lambda: "outputs/x: done").stdout == f"outputs/x: done ({said})\n"
 
 
 def test_a_problem_of_the_user_is_one_line_and_exit_code_1() -> None:
@@ -77,8 +88,124 @@ def test_options_and_help() -> None:
     assert runner.invoke(main, ["--nonsense"]).exit_code == 2
 
 
-def test_progress_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert list(progress("CRF")(range(5))) == [0, 1, 2, 3, 4]
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "CRF" in captured.err
+# Records of runs
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the records go."""
+    monkeypatch.setenv("HSC_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+def writing(out: Path, metrics: Path, plots: Path) -> str:
+    for number, path in enumerate((metrics, plots, out)):
+        path.write_text(f"{path.name} {number}")
+    return f"{out}: done"
+
+
+def options(folder: Path, *names: str) -> list[str]:
+    return [word for name in names for word in (f"--{name}", str(folder / name))]
+
+
+def with_options(function: Callable[..., str], *names: str) -> Callable[..., str]:
+    def run(**paths: Path) -> str:  # click hangs the options on it
+        return function(**paths)
+
+    for name in names:
+        path_option(f"--{name}", "unused", "A path.")(run)
+    return run
+
+
+@pytest.mark.parametrize("make", [stage, training_stage])
+def test_a_stage_that_ended_well_is_recorded(
+    runs: Path, tmp_path: Path, make: Callable[[Callable[..., str]], click.Command]
+) -> None:
+    names = ("plots", "metrics", "out")
+    main = make(with_options(writing, *names))
+    result = CliRunner().invoke(main, options(tmp_path, *names))
+    assert (result.exit_code, result.stderr) == (0, "")
+    (path,) = runs.iterdir()
+    record = find_record("test_cli", tmp_path / "out", runs)
+    assert path.name == f"test_cli-{record.digest}.json"
+    assert record.product == (tmp_path / "out").as_posix(), "the main product"
+    assert 0 <= record.seconds < 5
+    assert find_record("test_cli", tmp_path / "metrics", runs) is None
+
+
+def test_without_out_it_is_the_metrics_that_count(runs: Path, tmp_path: Path) -> None:
+    def run(metrics: Path, plots: Path) -> str:
+        return writing(tmp_path / "x", metrics, plots)
+
+    names = ("plots", "metrics")
+    CliRunner().invoke(stage(with_options(run, *names)), options(tmp_path, *names))
+    assert find_record("test_cli", tmp_path / "metrics", runs) is not None
+    assert len(list(runs.iterdir())) == 1
+
+
+def test_what_leaves_no_record(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands for people, help, a stage that failed, a process that is not the first."""
+
+    def broken(out: Path) -> str:
+        out.write_text("half")
+        raise HscError("no")
+
+    def well(out: Path) -> str:
+        out.write_text("whole")
+        return "done"
+
+    arguments = options(tmp_path, "out")
+    runner = CliRunner()
+    assert runner.invoke(command(with_options(well, "out")), arguments).exit_code == 0
+    assert runner.invoke(stage(with_options(well, "out")), ["--help"]).exit_code == 0
+    assert runner.invoke(stage(with_options(broken, "out")), arguments).exit_code == 1
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "1")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "2")
+    second = runner.invoke(training_stage(with_options(well, "out")), arguments)
+    assert (second.exit_code, second.stdout) == (0, "")
+    assert not runs.exists()
+
+
+def test_a_record_that_cannot_be_written_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(out: Path) -> str:
+        out.write_text("x")
+        return "outputs/x: done"
+
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HSC_RUNS", str(tmp_path / "file"))
+    result = CliRunner().invoke(stage(with_options(run, "out")), options(tmp_path, "out"))
+    assert result.exit_code == 0
+    assert result.stdout.startswith("outputs/x: done (")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Warning: no record of this run: ")
+    assert str(tmp_path / "file") in line
+
+
+def test_a_product_that_is_not_there_is_a_warning(runs: Path, tmp_path: Path) -> None:
+    main = stage(with_options(lambda out: "done", "out"))
+    result = CliRunner().invoke(main, options(tmp_path, "out"))
+    assert result.exit_code == 0
+    assert result.stderr.startswith("Warning: no record of this run: ")
+    assert not runs.exists()
+
+
+def test_a_large_product_is_digested_with_a_bar(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = []
+
+    def spy(title: str, unit: str) -> Progress:
+        shown.append((title, unit))
+        return bars(title, unit)
+
+    monkeypatch.setattr("hsc.cli.bars", spy)
+    main = stage(with_options(lambda out: str(out.write_bytes(b"123456")), "out"))
+    for large in (7, 6):
+        monkeypatch.setattr("hsc.cli._LARGE", large)
+        CliRunner().invoke(main, options(tmp_path, "out"))
+        assert shown == ([] if large == 7 else [("digest", "B")])
+    assert len(list(runs.iterdir())) == 1

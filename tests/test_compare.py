@@ -94,7 +94,7 @@ def test_missing_metrics_are_said(repository: Repository) -> None:
 
 def test_it_starts_without_the_heavy_libraries() -> None:
     """torch alone takes seconds to import."""
-    heavy = ["torch", "numpy", "scipy", "h5py", "pydantic", "dvc"]
+    heavy = ["torch", "numpy", "scipy", "h5py", "dvc"]
     code = f"import sys, stages.compare; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

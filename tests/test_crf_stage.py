@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from hsc.data.voc import VocFolder, write_mask
 from hsc.errors import HscError
 from hsc.params import CrfParams
 from hsc.pool import map_ordered
+from hsc.progress import Progress
 from hsc.scoring import read_labels
 from hsc.store import CamReader, CamWriter
 from stages.refine_crf import main
@@ -145,16 +145,14 @@ def test_progress_and_memory(
         unwritten.append(reads - written())
         return read(*arguments)
 
-    def progress(ids: Sequence[str]) -> Iterator[str]:
-        for image_id in ids:
-            assert written() == len(seen)
-            seen.append(image_id)
-            yield image_id
+    def progress(done: int, total: int, /, **figures: float) -> None:
+        assert written() == done
+        seen.append((done, total))
 
     monkeypatch.setattr(CamReader, "read", counting)
     refine_all(tiny_folder, tiny_cams, tmp_path / "none", ALPHA, output, processes, progress)
-    assert tuple(seen) == tiny_folder.ids("train_aug")
-    assert len(unwritten) == len(seen) == 12
+    assert seen == [(done, 12) for done in range(13)]
+    assert len(unwritten) == 12
     assert max(unwritten) == ahead
 
 
@@ -202,18 +200,16 @@ def test_a_killed_worker_leaves_no_half_of_the_labels(
     (tmp_path / "data" / "shapes").symlink_to(tiny_root)
     written = []
 
-    def killing(title: str) -> Callable[[Iterable[str]], Iterator[str]]:
-        def wrap(ids: Iterable[str]) -> Iterator[str]:
-            for number, image_id in enumerate(ids):
-                if number == 2:
-                    written.extend((tmp_path / "crf.partial").iterdir())
-                    for worker in multiprocessing.active_children():
-                        os.kill(worker.pid, signal.SIGKILL)
-                yield image_id
+    def killing(title: str, unit: str) -> Progress:
+        def progress(done: int, total: int, /, **figures: float) -> None:
+            if done == 2:
+                written.extend((tmp_path / "crf.partial").iterdir())
+                for worker in multiprocessing.active_children():
+                    os.kill(worker.pid, signal.SIGKILL)
 
-        return wrap
+        return progress
 
-    monkeypatch.setattr("stages.refine_crf.progress", killing)
+    monkeypatch.setattr("stages.refine_crf.bars", killing)
     monkeypatch.setenv("HSC_PROCESSES", "2")
     options = {
         "params": "params.yaml", "recipes": "recipes", "data": "data", "cams": "cams.h5",

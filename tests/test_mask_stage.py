@@ -170,13 +170,12 @@ def test_number_of_processes_does_not_matter(refine: Refine) -> None:
 def test_progress_sees_every_picture(refine: Refine, tiny_folder: VocFolder) -> None:
     seen = []
 
-    def progress(ids: list[str]) -> Iterator[str]:
-        for image_id in ids:
-            seen.append(image_id)
-            yield image_id
+    def progress(done: int, total: int, /, **figures: float) -> None:
+        seen.append((done, total))
 
     refine("out", progress=progress)
-    assert tuple(seen) == tiny_folder.ids("train_aug")
+    count = len(tiny_folder.ids("train_aug"))
+    assert seen == [(done, count) for done in range(count + 1)]
 
 
 def test_pictures_are_taken_as_they_are_needed(

@@ -1,6 +1,6 @@
 """Prediction of new pictures: batches, failures, and the same labels as predict_segmentation's."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -325,11 +325,9 @@ def test_other_errors_of_the_network_are_no_failures(tmp_path: Path, pictures: l
 
 
 def test_those_before_an_interruption_are_whole(tmp_path: Path, pictures: list[Path]) -> None:
-    def stop(items: Iterable) -> Iterator:
-        for number, item in enumerate(items):
-            if number == 3:
-                raise KeyboardInterrupt
-            yield item
+    def stop(done: int, total: int, /, **figures: float) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         predict_pictures(Seeing(), pictures, ONCE, Output(tmp_path / "out"), CPU, progress=stop)

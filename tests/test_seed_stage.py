@@ -104,15 +104,13 @@ def test_sweep_reaches_beyond_the_papers(folder: VocFolder, tmp_path: Path) -> N
 def test_seeds_are_palette_files_of_all_pictures(
     folder: VocFolder, cams: CamReader, tmp_path: Path
 ) -> None:
-    seen = []
+    output, seen = tmp_path / "seeds", []
 
-    def progress(ids: list[str]) -> Iterator[str]:
-        for image_id in ids:
-            seen.append(image_id)
-            yield image_id
+    def progress(done: int, total: int, /, **figures: float) -> None:
+        seen.append((done, total, len(list(output.glob("*.png")))))
 
-    write_seeds(cams, 0.31, tmp_path / "seeds", progress)
-    assert seen == list(IDS)
+    write_seeds(cams, 0.31, output, progress)
+    assert seen == [(done, 3, done) for done in range(4)]
     written = sorted(path.name for path in (tmp_path / "seeds").iterdir())
     assert written == ["p1.png", "p2.png", "p3.png"], "those outside train too"
     for image_id in IDS:

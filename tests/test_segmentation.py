@@ -104,13 +104,11 @@ def test_a_real_network_predicts_in_eval_mode(folder: VocFolder) -> None:
 def test_progress_sees_every_picture(folder: VocFolder) -> None:
     seen = []
 
-    def watch(items):
-        for item in items:
-            seen.append(item[0])
-            yield item
+    def watch(done: int, total: int, /, **figures: float) -> None:
+        seen.append((done, total))
 
     list(predict_labels(Seeing(), folder, ["d", "a"], [1.0], False, CPU, watch))
-    assert seen == ["d", "a"]
+    assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_a_missing_picture_is_named(folder: VocFolder) -> None:

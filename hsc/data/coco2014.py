@@ -28,7 +28,7 @@ from hsc.data.room import check_room
 from hsc.data.unpack import unpack
 from hsc.errors import HscError
 from hsc.pool import map_ordered
-from hsc.progress import Bars, silent
+from hsc.progress import Bars, follow, silent
 
 _MEMBERS = {
     "train_aug": "annotations/instances_train2014.json",
@@ -137,8 +137,9 @@ def _build_part(root: Path, part: _Part, processes: int, bars: Bars) -> dict[str
     _unpack_pictures(root, part, bars)
     items = _in_order(part, objects.instances)
     report = bars(f"masks of {part.split}", "image")
-    for done, _ in enumerate(map_ordered(partial(_finish, root), items, processes), 1):
-        report(done, len(part.chosen))
+    finished = map_ordered(partial(_finish, root), items, processes)
+    for _ in follow(finished, len(part.chosen), report):
+        """Written where it is painted."""
     return {
         image_id: tuple(COCO_CLASSES[label - 1] for label in sorted(labels))
         for image_id, labels in objects.labels.items()

@@ -86,6 +86,7 @@ def digest(path: Path, algorithm: str = "sha256", bars: Bars = silent) -> str:
     """`<algorithm>:` and the digest of a file in hex, told piece by piece: it may take a minute."""
     size, done, found = path.stat().st_size, 0, hashlib.new(algorithm)
     report = bars(f"checking {path.name.removesuffix('.partial')}", "B")
+    report(0, size)
     with path.open("rb") as stream:
         while block := stream.read(_BLOCK):
             found.update(block)
@@ -202,6 +203,7 @@ def _copy(
     source: http.client.HTTPResponse, sink: BinaryIO, done: int, total: int | None, report: Progress
 ) -> int:
     """Never more than `total` bytes, whatever is sent; returns how many there are."""
+    report(done, total or 0)
     # read1: what has come is written, so that a killed run has lost nothing.
     while block := source.read1(_BLOCK if total is None else min(_BLOCK, total - done)):
         try:
@@ -214,7 +216,9 @@ def _copy(
                 "stays"
             ) from None
         done += len(block)
-        report(done, total or done)
+        report(done, total or 0)
+    if total is None:
+        report(done, done)
     return done
 
 

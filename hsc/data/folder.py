@@ -25,7 +25,7 @@ from hsc.data.preprocessing import resize_picture
 from hsc.data.trial import first_of
 from hsc.errors import HscError
 from hsc.pool import map_ordered
-from hsc.progress import Progress
+from hsc.progress import Progress, follow, unseen
 
 VAL_SHARE = 0.25
 """Share of the pictures in val where the folder has no split files: as in `shapes`."""
@@ -50,7 +50,7 @@ def import_folder(
     limit: int | None = None,
     with_saliency: bool = True,
     processes: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = unseen,
 ) -> None:
     """Check the data set in `source` and write what is in its splits to `root`.
 
@@ -75,9 +75,9 @@ def import_folder(
     ids = sorted({image_id for split in splits.values() for image_id in split})
     jobs = [(image_id, _picture(source, pictures, image_id)) for image_id in ids]
     how = _Import(source, root, len(names), max_side, with_saliency)
-    for done, _ in enumerate(map_ordered(partial(_import_one, how), jobs, processes), 1):
-        if progress:
-            progress(done, len(ids))
+    imported = map_ordered(partial(_import_one, how), jobs, processes)
+    for _ in follow(imported, len(ids), progress):
+        """Written where it is read."""
     kept = {image_id: tags[image_id] for image_id in ids if image_id in tags}
     voc.write_index(root, names, kept, splits)
 

@@ -18,7 +18,7 @@ from hsc.data.unpack import unpack
 from hsc.errors import HscError
 from hsc.files import atomic_folder
 from hsc.pool import map_ordered
-from hsc.progress import Progress
+from hsc.progress import Bars, Progress, follow, silent, unseen
 
 __all__ = ["METHOD", "estimate", "unpack_published", "write_estimated"]
 
@@ -27,7 +27,7 @@ _SAVE_IT = "save the map as an 8-bit grey PNG, 255 for what is salient"
 
 
 def write_estimated(
-    root: Path, ids: Sequence[str], processes: int = 1, progress: Progress | None = None
+    root: Path, ids: Sequence[str], processes: int = 1, progress: Progress = unseen
 ) -> None:
     """Estimate the saliency of the data set's pictures `ids` (see `estimate`).
 
@@ -39,35 +39,30 @@ def write_estimated(
     data = voc.VocFolder(root)
     with atomic_folder(_folder(data)) as target:
         pairs = ((data.image_path(i), target / data.saliency_path(i).name) for i in ids)
-        for done, _ in enumerate(map_ordered(_estimate_one, pairs, processes), 1):
-            if progress:
-                progress(done, len(ids))
+        for _ in follow(map_ordered(_estimate_one, pairs, processes), len(ids), progress):
+            """Written where it is made."""
 
 
-def unpack_published(
-    source: Path, root: Path, ids: Sequence[str], progress: Progress | None = None
-) -> None:
+def unpack_published(source: Path, root: Path, ids: Sequence[str], bars: Bars = silent) -> None:
     """Take the maps of the pictures `ids` from an archive or a folder, as 8-bit grey PNG.
 
     source: a zip or tar file, or a folder, with a picture `<id>.png` or `.jpg` for each id, in any
     folder within; all else in it is left alone. root: a data set in VOC layout, with its pictures,
-    classes and tags. progress: called with the number of maps done and of all.
+    classes and tags. bars: shows the progress.
     Raises HscError for an id without a map or with two; a map that is damaged, of another size than
     its picture, of more than 8 bits, in colours or with transparency; maps that are all of 0 and 1;
     and an archive that is damaged.
     """
     data = voc.VocFolder(root)
     names = _MapNames(source, ids)
-    with _map_files(source, root, names) as files, atomic_folder(_folder(data)) as target:
+    with _map_files(source, root, names, bars) as files, atomic_folder(_folder(data)) as target:
         highest = 0
-        for done, image_id in enumerate(ids, 1):
+        for image_id in follow(ids, len(ids), bars("saliency", "image")):
             said = names.found[image_id]
             saliency = _read_map(files[image_id], said)
             voc.check_size(said, saliency, data.image_path(image_id), data.size(image_id))
             voc.write_grey(target / data.saliency_path(image_id).name, saliency)
             highest = max(highest, int(saliency.max()))
-            if progress:
-                progress(done, len(ids))
         if ids and highest <= 1:
             raise HscError(
                 f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale "
@@ -121,7 +116,9 @@ class _MapNames:
 
 
 @contextmanager
-def _map_files(source: Path, root: Path, names: _MapNames) -> Iterator[Mapping[str, Path]]:
+def _map_files(
+    source: Path, root: Path, names: _MapNames, bars: Bars
+) -> Iterator[Mapping[str, Path]]:
     """Id → a file with its map, for as long as it is needed; all ids have one."""
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.is_file())
@@ -132,7 +129,9 @@ def _map_files(source: Path, root: Path, names: _MapNames) -> Iterator[Mapping[s
     if not source.is_file():
         raise HscError(f"{source}: no such file or folder; correct the path to the saliency maps")
     with TemporaryDirectory(dir=root, prefix="saliency.") as unpacked:
-        written = unpack(source, Path(unpacked), names.choose)
+        written = unpack(
+            source, Path(unpacked), names.choose, bars(f"unpacking {source.name}", "B")
+        )
         names.check_complete()
         yield {path.name: path for path in written}
 

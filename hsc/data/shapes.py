@@ -4,7 +4,6 @@ Written in VOC layout (see `hsc.data.voc`), in seconds, the same bytes for the s
 What is in a picture: `hsc.data.shapes_drawing`; how hard it is: `hsc.data.shapes_config`.
 """
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from hsc.data.classes import SHAPES_CLASSES
 from hsc.data.shapes_config import ShapesConfig
 from hsc.data.shapes_drawing import Picture, draw
 from hsc.pool import map_ordered
+from hsc.progress import Progress, follow, unseen
 
 __all__ = ["ShapesConfig", "draw_number", "generate"]
 
@@ -29,7 +29,7 @@ def draw_number(config: ShapesConfig, part: str, number: int) -> Picture:
 def generate(
     root: Path,
     config: ShapesConfig,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = unseen,
     processes: int = 1,
 ) -> None:
     """Write the whole data set into `root`, a folder without one.
@@ -44,10 +44,9 @@ def generate(
     numbers = [(part, number) for part in ids for number in range(len(ids[part]))]
     tags: dict[str, list[str]] = {}
     write = partial(_write, root, config)
-    for image_id, names in map_ordered(write, numbers, processes):
+    drawn = map_ordered(write, numbers, processes)
+    for image_id, names in follow(drawn, len(numbers), progress):
         tags[image_id] = names
-        if progress:
-            progress(len(tags), len(numbers))
     voc.write_index(
         root,
         SHAPES_CLASSES,

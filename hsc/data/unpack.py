@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, TypeVar
 
 from hsc.errors import HscError
-from hsc.progress import Progress
+from hsc.progress import Progress, unseen
 
 _Item = TypeVar("_Item")
 
@@ -21,9 +21,7 @@ _Entry = tuple[str, Callable[[], IO[bytes] | None], int]
 """(name, open, bytes of the archive before it); open is None for what is no plain file."""
 
 
-def unpack(
-    archive: Path, folder: Path, choose: Choice, progress: Progress | None = None
-) -> list[Path]:
+def unpack(archive: Path, folder: Path, choose: Choice, progress: Progress = unseen) -> list[Path]:
     """Write the chosen members of a tar file (of any compression) or a zip file below `folder`.
 
     A name that is absolute, has `..` in it or a backslash, and a chosen member that is a link or a
@@ -34,10 +32,11 @@ def unpack(
     OSError for a full disk.
     """
     written: dict[Path, str] = {}
+    size = archive.stat().st_size
+    progress(0, size)
     with archive.open("rb") as stream:
         for name, opened, position in _read(_entries(stream), archive):
-            if progress:
-                progress(position, archive.stat().st_size)
+            progress(position, size)
             _check_name(archive, name)
             chosen = choose(name)
             if chosen is None:
@@ -54,8 +53,7 @@ def unpack(
                 for block in _read(_blocks(source), archive):
                     sink.write(block)
             written[path] = name
-    if progress:
-        progress(archive.stat().st_size, archive.stat().st_size)
+    progress(size, size)
     return list(written)
 
 

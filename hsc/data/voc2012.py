@@ -10,7 +10,7 @@ Semantic Contours from Inverse Detectors (ICCV 2011).
 
 import shutil
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,7 +25,7 @@ from hsc.data.room import check_room
 from hsc.data.trial import first_of
 from hsc.data.unpack import Choice, unpack
 from hsc.errors import HscError
-from hsc.progress import Bars, silent
+from hsc.progress import Bars, Progress, follow, silent, unseen
 
 AUGMENTED = "SegmentationClassAug"
 """Folder of the masks for full supervision; no stage reads it."""
@@ -67,22 +67,24 @@ def build(
     if limit:
         splits = first_of(splits, limit)
     tagged = sorted({*splits["train_aug"], *splits["val"]})
-    tags = {name: read_objects(lists / _OBJECTS / f"{name}.xml") for name in tagged}
+    reading = follow(tagged, len(tagged), bars("reading the tags", "image"))
+    tags = {name: read_objects(lists / _OBJECTS / f"{name}.xml") for name in reading}
     choose = _choose_pictures({name for ids in splits.values() for name in ids})
     for archive in archives:
         unpack(archive, root, choose, bars(f"unpacking {archive.name}", "B"))
     if augmented_masks:
-        write_augmented(root, lists / _SBD, splits["train_aug"])
+        progress = bars("masks of train_aug", "image")
+        write_augmented(root, lists / _SBD, splits["train_aug"], progress)
     shutil.rmtree(lists)
     voc.write_index(root, VOC_CLASSES, tags, splits)
 
 
-def write_augmented(root: Path, sbd: Path, ids: Iterable[str]) -> None:
+def write_augmented(root: Path, sbd: Path, ids: Sequence[str], progress: Progress = unseen) -> None:
     """Write `SegmentationClassAug/<id>.png`: VOC's mask, or the one in SBD's `<id>.mat`.
 
     Raises HscError for a picture that neither has a mask of, or one of another size.
     """
-    for image_id in ids:
+    for image_id in follow(ids, len(ids), progress):
         target = root / AUGMENTED / f"{image_id}.png"
         own = voc.layout(root, image_id).mask
         if own.is_file():

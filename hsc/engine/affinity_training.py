@@ -21,6 +21,7 @@ from hsc.nets.affinity import AffinityNetwork, affinity_network
 from hsc.nets.build import load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, TrainAffinityParams
+from hsc.progress import Bars, silent
 
 
 class AffinityObjective(nn.Module):
@@ -53,6 +54,7 @@ def train_affinity(
     runtime: Runtime,
     resume: ResumeFile,
     output: Path,
+    bars: Bars = silent,
 ) -> History:
     """Train AffinityNet on the labels `<labels>/<id>.png` of `train_aug`; write it to `output`.
 
@@ -65,7 +67,16 @@ def train_affinity(
     affinity = objective.network
     load_backbone(affinity.backbone, backbone, spec)
     history = train_on_labels(
-        objective, affinity, folder, labels, seed, params, runtime, resume, title="affinity"
+        objective,
+        affinity,
+        folder,
+        labels,
+        seed,
+        params,
+        runtime,
+        resume,
+        title="affinity training",
+        bars=bars,
     )
     if is_first():
         save_weights(output, "affinity", spec, affinity.state_dict())

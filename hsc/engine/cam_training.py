@@ -22,6 +22,7 @@ from hsc.methods.ppc import PpcContrast, PpcSettings
 from hsc.nets.build import cam_network, load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, RunParams, TrainCamParams
+from hsc.progress import Bars, silent
 
 _CONTRAST_MAP: dict[str, ContrastMap] = {"cam": "raw", "seam": "refined"}
 """Of the baselines that leave no choice."""
@@ -36,6 +37,7 @@ def train_cam(
     runtime: Runtime,
     resume: ResumeFile,
     output: Path,
+    bars: Bars = silent,
 ) -> History:
     """Train the CAM network of a method from the prepared backbone and write it to `output`.
 
@@ -62,8 +64,9 @@ def train_cam(
         runtime,
         resume,
         params.checkpoint_every,
-        title=f"{run.baseline}, contrast {run.contrast}",
+        title="CAM training",
         clip_norm=params.clip_norm,
+        bars=bars,
     )
     if is_first():
         save_weights(output, "cam", spec, method.network.state_dict())

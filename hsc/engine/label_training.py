@@ -18,6 +18,7 @@ from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
 from hsc.engine.runtime import Runtime
 from hsc.engine.training import History, train
 from hsc.params_base import TrainingParams
+from hsc.progress import Bars, silent
 from hsc.scoring import read_labels
 
 
@@ -31,10 +32,11 @@ def train_on_labels(
     runtime: Runtime,
     resume: ResumeFile,
     title: str,
+    bars: Bars = silent,
 ) -> History:
     """Train on `<labels>/<id>.png` of `train_aug`; returns the losses of every step.
 
-    objective: as `train` wants it, with `network` in it. title: of the progress bar. Raises
+    objective: as `train` wants it, with `network` in it. title, bars: of the progress. Raises
     HscError for labels that are missing, damaged or of another data set, and for a loss that is not
     finite.
     """
@@ -56,6 +58,7 @@ def train_on_labels(
         resume,
         params.checkpoint_every,
         title=title,
+        bars=bars,
     )
 
 

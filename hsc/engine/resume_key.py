@@ -8,6 +8,7 @@ import torch
 
 from hsc.data.voc import VocFolder
 from hsc.files import digest_files, digest_json
+from hsc.progress import Progress, unseen
 
 
 def training_key(
@@ -16,6 +17,7 @@ def training_key(
     settings: Sequence[pydantic.BaseModel],
     with_saliency: bool,
     seed: int = 0,
+    progress: Progress = unseen,
 ) -> str:
     """SHA-256 (hex) over parameters, input files, classes, tags and training pictures.
 
@@ -27,4 +29,6 @@ def training_key(
         files += map(folder.saliency_path, ids)
     values = [setting.model_dump(mode="json") for setting in settings]
     names = list(folder.class_names)
-    return digest_json([seed, values, names, list(ids), digest_files(files), torch.__version__])
+    return digest_json(
+        [seed, values, names, list(ids), digest_files(files, progress), torch.__version__]
+    )

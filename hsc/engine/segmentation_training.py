@@ -25,6 +25,7 @@ from hsc.nets.imported import locate, read_weights
 from hsc.nets.weights import load_state, save_weights
 from hsc.params_base import ImportParams
 from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.progress import Bars, silent
 
 
 class SegmentationObjective(nn.Module):
@@ -63,6 +64,7 @@ def train_segmentation(
     runtime: Runtime,
     resume: ResumeFile,
     output: Path,
+    bars: Bars = silent,
 ) -> Trained:
     """Train DeepLab on the pseudo labels `masks/<id>.png` of `train_aug`; write it to `output`.
 
@@ -76,7 +78,16 @@ def train_segmentation(
     deeplab = objective.network
     origin = load_initial(deeplab.backbone, spec, params.initial_weights, backbone)
     history = train_on_labels(
-        objective, deeplab, folder, masks, seed, params, runtime, resume, title="segmentation"
+        objective,
+        deeplab,
+        folder,
+        masks,
+        seed,
+        params,
+        runtime,
+        resume,
+        title="segmentation training",
+        bars=bars,
     )
     if is_first():
         save_weights(output, "deeplab", spec | {"initial_weights": origin}, deeplab.state_dict())
@@ -113,10 +124,12 @@ def load_initial(
     return origin
 
 
-def initial_file(how: str | ImportParams, backbone: str, prepared: Path) -> list[Path]:
+def initial_file(
+    how: str | ImportParams, backbone: str, prepared: Path, bars: Bars = silent
+) -> list[Path]:
     """The file that `load_initial` will read, if any: a training's input. Raises HscError."""
     if how == "none":
         return []
     if how == "prepare_backbone":
         return [prepared]
-    return [locate(how.weights, how.layout, backbone, how.supervision).path]
+    return [locate(how.weights, how.layout, backbone, how.supervision, bars).path]

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from hsc.distributed import average_gradients, gather, is_first
+from hsc.distributed import average_gradients, gather
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import set_rate
 from hsc.engine.runtime import Runtime
 from hsc.engine.whole_batch import use_whole_batch
 from hsc.errors import HscError
+from hsc.progress import Bars, silent
 
 Batch = dict[str, Tensor]
 History = list[dict[str, float]]
@@ -47,32 +47,27 @@ def train(
     checkpoint_every: int,
     title: str,
     clip_norm: float | None = None,
+    bars: Bars = silent,
 ) -> History:
     """Train for `steps` steps, from the resume state where there is one.
 
     `batches(start)` yields the batches of the steps from `start` on, `rate(step)` is the base
     learning rate, `clip_norm` the length to which a longer gradient (of all parameters together)
-    is cut, None for none. Returns the terms of every step. Raises HscError when a loss is not
-    finite; the last checkpoint is from before.
+    is cut, None for none. `bars` shows the steps with the loss, the rate and the other terms.
+    Returns the terms of every step. Raises HscError when a loss is not finite; the last checkpoint
+    is from before.
 
     Of several processes each has its share of the batches and ends with the same weights; the
-    first one shows the progress and writes the state.
+    first one writes the state.
     """
     use_whole_batch(objective)
     # Channels last is the faster layout for small convolutions, on CPUs and on GPUs.
     objective.to(runtime.device, memory_format=torch.channels_last).train()
     start, history = _restore(objective, optimiser, resume)
     check_start(start, resume, runtime)
-    bar = tqdm(
-        batches(start),
-        desc=title,
-        total=steps,
-        initial=start,
-        unit="step",
-        mininterval=1.0,
-        disable=not is_first(),
-    )
-    for step, batch in enumerate(bar, start=start):
+    progress = bars(title, "step")
+    progress(start, steps)
+    for step, batch in enumerate(batches(start), start=start):
         lr = rate(step)
         set_rate(optimiser, lr)
         moved = {key: _move(value, runtime.device) for key, value in batch.items()}
@@ -87,11 +82,11 @@ def train(
         optimiser.step()
         objective.commit()
         history.append({"step": step, "lr": lr, **values})
-        bar.set_postfix(loss=f"{values['loss']:.3f}", refresh=False)
         if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
             _check_parameters(objective, title, step)
             if step + 1 < steps:
                 _keep(objective, optimiser, resume, step + 1, history)
+        progress(step + 1, steps, **{"loss": values["loss"], "lr": lr} | values)
     return history
 
 

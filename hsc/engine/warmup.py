@@ -23,6 +23,7 @@ from hsc.engine.training import History, train
 from hsc.nets.backbones import TagClassifier, build_backbone
 from hsc.nets.weights import save_weights
 from hsc.params import NetworkParams, WarmupParams
+from hsc.progress import Bars, Progress, follow, silent, unseen
 
 
 class _TagObjective(nn.Module):
@@ -73,6 +74,7 @@ def warm_up(
     runtime: Runtime,
     resume: ResumeFile,
     output: Path,
+    bars: Bars = silent,
 ) -> tuple[dict[str, float], History]:
     """Train, write the backbone to `output`; return `tag_accuracy` and the loss history."""
     seed_torch(params.seed)
@@ -102,18 +104,23 @@ def warm_up(
         resume,
         checkpoint_every=max(1, steps // 10),
         title="warm-up",
+        bars=bars,
     )
     widths = None if network.widths is None else list(network.widths)
     origin = {"kind": "warm-up", "supervision": "tags"}
     spec = {"backbone": network.backbone, "widths": widths, "origin": origin}
     if is_first():
         save_weights(output, "backbone", spec, classifier.backbone.state_dict())
-    return tag_accuracy(classifier, folder, runtime), history
+    progress = bars("tag accuracy", "image")
+    return tag_accuracy(classifier, folder, runtime, progress), history
 
 
 @torch.no_grad()
 def tag_accuracy(
-    classifier: TagClassifier, folder: VocFolder, runtime: Runtime
+    classifier: TagClassifier,
+    folder: VocFolder,
+    runtime: Runtime,
+    progress: Progress = unseen,
 ) -> dict[str, float]:
     """How well the tags of `train_aug` are told, in percent.
 
@@ -123,7 +130,8 @@ def tag_accuracy(
     classifier.to(runtime.device).eval()
     right = []
     tags = []
-    for image_id in folder.ids("train_aug"):
+    ids = folder.ids("train_aug")
+    for image_id in follow(ids, len(ids), progress):
         image = torch.from_numpy(normalise(folder.image(image_id)))[None].to(runtime.device)
         tags.append(torch.from_numpy(folder.tags(image_id)) > 0)
         right.append((classifier(image)[0].cpu() > 0) == tags[-1])

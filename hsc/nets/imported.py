@@ -19,6 +19,8 @@ other key that is missing, unexpected or of another shape is an error, which lis
 """
 
 import hashlib
+import http.client
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +31,7 @@ from torch import Tensor
 
 from hsc.data.classes import VOC_CLASSES
 from hsc.errors import HscError
+from hsc.files import atomic_file
 from hsc.nets import mxnet_params, published, published_deeplab
 from hsc.nets.backbones import backbone_names, build_backbone
 from hsc.nets.supervision import (
@@ -40,6 +43,7 @@ from hsc.nets.supervision import (
     without_head,
 )
 from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
+from hsc.progress import Bars, Progress, silent
 
 LAYOUTS = ("mxnet", "torchvision", "resnet101s", "deeplabv2", "own", *published.LAYOUTS)
 """The names that a recipe or the command line may give."""
@@ -57,6 +61,8 @@ _HELD = {
 
 _COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict", "model")
+_BLOCK = 1 << 20
+_TIMEOUT = 60  # seconds without a byte
 
 
 class Source(NamedTuple):
@@ -85,6 +91,7 @@ def import_weights(
     class_names: tuple[str, ...] = VOC_CLASSES,
     sha256: str | None = None,
     supervision: str | None = None,
+    bars: Bars = silent,
 ) -> dict[str, Any]:
     """Translate `source` into the weights file `output`; return what the metrics say about it.
 
@@ -95,7 +102,7 @@ def import_weights(
     Returns the origin (`read_weights`) without its kind, and `tensors`, the number written.
     """
     imported, origin = read_weights(
-        source, layout, backbone, sha256, supervision, backbone_only, class_names
+        source, layout, backbone, sha256, supervision, backbone_only, class_names, bars
     )
     spec = imported.spec
     if imported.kind == "backbone":
@@ -113,20 +120,21 @@ def read_weights(
     supervision: str | None = None,
     backbone_only: bool = True,
     class_names: tuple[str, ...] = VOC_CLASSES,
+    bars: Bars = silent,
 ) -> tuple[Imported, dict[str, Any]]:
     """Translate `source`; return the weights and their origin.
 
     source: a path, or for the layout `torchvision` the name of its weights (`IMAGENET1K_V2`),
     which are downloaded once into torch's own cache. backbone: the name that the recipe gives it.
     sha256: what the file must have, unless None. supervision: "masks" admits a backbone that was
-    trained on segmentation masks.
+    trained on segmentation masks. bars: shows the download.
 
     The origin has `kind` ("import"), `layout`, `source` (the file's or the weights' name), `sha256`
     (hex, of the file) and `supervision`. Raises HscError for a file that is missing, damaged,
     changed or of another layout, an unknown layout, a backbone that the layout does not hold or
     that was trained on masks, values that are not finite, and a download that fails.
     """
-    found = locate(source, layout, backbone, supervision)
+    found = locate(source, layout, backbone, supervision, bars)
     digest = check_digest(found.path, sha256)
     imported = translate(found.path, layout, backbone, class_names, supervision)
     if backbone_only or imported.kind == "backbone":
@@ -140,7 +148,13 @@ def read_weights(
     }
 
 
-def locate(source: str, layout: str, backbone: str, supervision: str | None = None) -> Source:
+def locate(
+    source: str,
+    layout: str,
+    backbone: str,
+    supervision: str | None = None,
+    bars: Bars = silent,
+) -> Source:
     """Find the file; download named weights of torchvision. Raises HscError as `read_weights`."""
     if layout not in LAYOUTS:
         raise HscError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
@@ -153,13 +167,13 @@ def locate(source: str, layout: str, backbone: str, supervision: str | None = No
     if layout == "torchvision":
         urls = named_weights(backbone)
         if source in urls:
-            return _downloaded(backbone, urls[source])
+            return _downloaded(backbone, urls[source], bars)
         if not Path(source).exists():
             network = f"deeplabv3_{backbone}"
             segmentation = named_weights(network)
             if source in segmentation:
                 refuse_masks(source, f"it names weights of torchvision's {network}", supervision)
-                return _downloaded(network, segmentation[source])
+                return _downloaded(network, segmentation[source], bars)
             raise HscError(
                 f"{source}: no such file, and torchvision has no such weights of {backbone}; "
                 f"there are: {', '.join(urls)}"
@@ -167,8 +181,8 @@ def locate(source: str, layout: str, backbone: str, supervision: str | None = No
     return Source(Path(source), Path(source).name)
 
 
-def _downloaded(network: str, weights: tuple[str, str]) -> Source:
-    return Source(_download(*weights), f"torchvision {network} {weights[0]}")
+def _downloaded(network: str, weights: tuple[str, str], bars: Bars) -> Source:
+    return Source(_download(*weights, bars), f"torchvision {network} {weights[0]}")
 
 
 def named_weights(network: str) -> dict[str, tuple[str, str]]:
@@ -344,7 +358,7 @@ def _is_entry(key: Any, entry: Any) -> bool:
     return isinstance(key, str) and isinstance(entry, Tensor)
 
 
-def _download(name: str, url: str) -> Path:
+def _download(name: str, url: str, bars: Bars) -> Path:
     """The file in torch's cache (`TORCH_HOME`), downloaded if it is not there.
 
     The file's name has the beginning of its SHA-256, which is checked, also when it was there.
@@ -353,9 +367,11 @@ def _download(name: str, url: str) -> Path:
     prefix = path.stem.rpartition("-")[2]
     if not path.exists():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=prefix, progress=False)
-        except (OSError, RuntimeError) as error:  # RuntimeError: of another SHA-256
+            with atomic_file(path) as partial:
+                _load(url, partial, bars(path.name, "B"))
+                if not check_digest(partial, None).startswith(prefix):
+                    raise OSError(f"its SHA-256 does not begin with {prefix}")
+        except (OSError, http.client.HTTPException) as error:
             raise HscError(
                 f"{name}: cannot be downloaded from {url} ({error}); download it by other means "
                 "and give its path"
@@ -363,3 +379,15 @@ def _download(name: str, url: str) -> Path:
     if not check_digest(path, None).startswith(prefix):
         raise HscError(f"{path}: damaged, its SHA-256 does not begin with {prefix}; delete it")
     return path
+
+
+def _load(url: str, target: Path, progress: Progress) -> None:
+    """Raises OSError or HTTPException, also where the connection breaks off."""
+    request = urllib.request.Request(url, headers={"User-Agent": "hsc"})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, target.open("wb") as sink:
+        total, done = int(answer.headers.get("Content-Length") or 0), 0
+        progress(done, total)
+        while block := answer.read(_BLOCK):
+            sink.write(block)
+            done += len(block)
+            progress(done, total)

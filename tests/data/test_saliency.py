@@ -15,6 +15,7 @@ from PIL import Image
 from hsc.data.saliency import METHOD, estimate, unpack_published, write_estimated
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
+from hsc.progress import Progress
 from tests.tiny_folder import tiny_folder
 
 IDS = ("b", "a", "c")
@@ -82,17 +83,22 @@ def names_in(data: VocFolder) -> set[str]:
 def test_published_maps_are_taken_from_wherever_they_lie(
     data: VocFolder, tmp_path: Path, pack: Pack
 ) -> None:
-    calls: list[tuple[int, int]] = []
-    unpack_published(
-        pack(tmp_path / "maps", maps(data)), data.root, IDS, lambda *done: calls.append(done)
-    )
+    calls: dict[str, list[tuple[int, int]]] = {}
+
+    def bars(title: str, unit: str) -> Progress:
+        return lambda *done: calls.setdefault(title.split()[0], []).append(done)
+
+    unpack_published(pack(tmp_path / "maps", maps(data)), data.root, IDS, bars)
     for image_id in IDS:
         np.testing.assert_array_equal(data.saliency(image_id), saliency_of(data, image_id))
         with Image.open(data.saliency_path(image_id)) as image:
             assert (image.format, image.mode) == ("PNG", "L")
     assert {path.name for path in (data.root / "Saliency").iterdir()} == {"a.png", "b.png", "c.png"}
     assert names_in(data) == {"Saliency"}
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls.pop("saliency") == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    for shown in calls.values():  # of an archive
+        assert shown == sorted(shown)
+        assert shown[-1][0] == shown[-1][1] > 0
 
 
 def test_an_older_folder_is_replaced_as_a_whole(data: VocFolder, tmp_path: Path) -> None:
@@ -213,7 +219,7 @@ def test_estimated_maps_are_those_of_the_pictures_whatever_the_processes(
         np.testing.assert_array_equal(data.saliency(image_id), expected)
         written = [folder.saliency_path(image_id).read_bytes() for folder in (data, other)]
         assert written[0] == written[1]
-    assert calls == [(1, 3), (2, 3), (3, 3)]
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert not data.saliency_path("d").exists()
     assert "Zhu" in METHOD
 

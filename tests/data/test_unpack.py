@@ -50,7 +50,8 @@ def test_all_files(archive: Packed, tmp_path: Path) -> None:
     paths = unpack(packed, out, everything, lambda *done: reports.append(done))
     assert paths == [out / name for name in FILES]
     assert {str(p.relative_to(out)): p.read_bytes() for p in paths} == FILES
-    assert len(reports) == 4
+    assert len(reports) == 5
+    assert reports[0] == (0, packed.stat().st_size)
     assert reports[-1] == (packed.stat().st_size,) * 2
     assert all(0 <= done <= all_ == packed.stat().st_size for done, all_ in reports)
 

@@ -411,9 +411,7 @@ def test_nan_in_a_loss_names_term_and_step_and_keeps_the_checkpoint(
 
     with monkeypatch.context() as patch:
         patch.setattr(Method, "losses", poisoned)
-        with pytest.raises(
-            HscError, match="seam, contrast hsc, step 7: not finite: loss, pixel; lower"
-        ):
+        with pytest.raises(HscError, match="CAM training, step 7: not finite: loss, pixel; lower"):
             training("nan")
     resume = ResumeFile(undisturbed[0].parent / "resume", "nan", "key")
     assert resume.load()["step"] == 6
