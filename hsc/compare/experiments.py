@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsc.errors import HscError
+from hsc.errors import ExperimentError
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def printed(title: str, start: Sequence[str], words: Sequence[str]) -> str:
     """What the command `start words` prints. Raises HscError, with `title`, where it fails."""
     done = subprocess.run([*start, *words], capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
-        raise HscError(f"{title} {shlex.join(words)}: {done.stderr.strip()}")
+        raise ExperimentError(f"{title} {shlex.join(words)}: {done.stderr.strip()}")
     return done.stdout
 
 
@@ -60,7 +60,7 @@ def committed_texts(sha: str, paths: Sequence[str], folder: Path = Path()) -> di
     words = ["cat-file", "--batch"]
     done = subprocess.run(["git", "-C", str(folder), *words], input=asked, capture_output=True)
     if done.returncode:
-        raise HscError(f"git {shlex.join(words)}: {done.stderr.decode().strip()}")
+        raise ExperimentError(f"git {shlex.join(words)}: {done.stderr.decode().strip()}")
     texts: dict[str, str | None] = {}
     rest = done.stdout
     for path in paths:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from hsc.errors import HscError
+from hsc.errors import ExperimentError
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def read_lock(text: str) -> dict[str, Any]:
         stages = yaml.load(_CODE.sub("", text), Loader=LOADER)["stages"]
         return {name: {**entry, "deps": entry.get("deps") or []} for name, entry in stages.items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        raise HscError("dvc.lock: no lock file of DVC; run dvc repro") from None
+        raise ExperimentError("dvc.lock: no lock file of DVC; run dvc repro") from None
 
 
 def is_current(
@@ -108,7 +108,7 @@ def read_figure(
     if not is_current(lock, figure.stage, settings):
         return None
     if text is None:
-        raise HscError(f"{figure.path} is missing; run it again")
+        raise ExperimentError(f"{figure.path} is missing; run it again")
     if hashlib.md5(text.encode()).hexdigest() != digest_of(lock, figure.stage, figure.path):
-        raise HscError(f"{figure.path} is not what dvc.lock says; run it again")
+        raise ExperimentError(f"{figure.path} is not what dvc.lock says; run it again")
     return dict(json.loads(text))

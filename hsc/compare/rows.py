@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hsc.compare.runs import DATA_SEED, SEED, Run, Seeds, differing, same_pictures
-from hsc.errors import HscError
+from hsc.errors import ExperimentError
 
 _BASELINES = {"cam": "CAM", "seam": "SEAM", "eps": "EPS"}
 _MOST_PARAMETERS = 3
@@ -210,7 +210,7 @@ def find_row(rows: Sequence[Row], word: str) -> int:
     if len(found) != 1:
         titles = ", ".join(f'"{row.title}"' for row in rows)
         problem = "names no row" if not found else f"names {len(found)} rows"
-        raise HscError(f"--against {word}: {problem}; give one of {titles}, or a run of one")
+        raise ExperimentError(f"--against {word}: {problem}; give one of {titles}, or a run of one")
     return found[0]
 
 

@@ -16,7 +16,7 @@ from hsc.compare.figures import (
     read_lock,
 )
 from hsc.compare.snapshots import Snapshot
-from hsc.errors import HscError
+from hsc.errors import ExperimentError, HscError
 
 PARAMS, LOCK = "params.yaml", "dvc.lock"
 SEED, DATA_SEED = "seed", "prepare_data.seed"
@@ -70,16 +70,18 @@ def read_run(snapshot: Snapshot, folder: Path = Path()) -> Run:
     params = _yaml(snapshot.name, PARAMS, texts[PARAMS])
     for key in ("data", "baseline", "contrast"):
         if key not in params:
-            raise HscError(f"{snapshot.name}: {PARAMS} has no {key}; it is of another project")
+            raise ExperimentError(
+                f"{snapshot.name}: {PARAMS} has no {key}; it is of another project"
+            )
     recipe_path = f"recipes/{params['data']}.yaml"
     recipe = _yaml(snapshot.name, recipe_path, snapshot.texts([recipe_path], folder)[recipe_path])
     lock_text = texts[LOCK]
     if lock_text is None:
-        raise HscError(f"{snapshot.name}: no dvc.lock: nothing was run; dvc repro")
+        raise ExperimentError(f"{snapshot.name}: no dvc.lock: nothing was run; dvc repro")
     try:
         lock = read_lock(lock_text)
     except HscError as error:
-        raise HscError(f"{snapshot.name}: {error}") from None
+        raise ExperimentError(f"{snapshot.name}: {error}") from None
     figures, notes = _figures(lock, texts, {PARAMS: params, recipe_path: recipe})
     settings = dict(flatten({**params, **recipe}))
     digest = digest_of(lock, "prepare_data", f"data/{params['data']}")
@@ -89,13 +91,13 @@ def read_run(snapshot: Snapshot, folder: Path = Path()) -> Run:
 def _yaml(name: str, path: str, text: str | None) -> dict[str, Any]:
     """A parameter file as it stands: it may be of other code than this, so it is not checked."""
     if text is None:
-        raise HscError(f"{name}: no {path}; give a state of the repository that has one")
+        raise ExperimentError(f"{name}: no {path}; give a state of the repository that has one")
     try:
         content = yaml.load(text, Loader=LOADER)
     except yaml.YAMLError as error:
-        raise HscError(f"{name}: {path}: not valid YAML: {error}") from None
+        raise ExperimentError(f"{name}: {path}: not valid YAML: {error}") from None
     if not isinstance(content, dict):
-        raise HscError(f"{name}: {path}: no parameters in it")
+        raise ExperimentError(f"{name}: {path}: no parameters in it")
     return content
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
-from hsc.errors import HscError
+from hsc.errors import ExperimentError
 
 WORKSPACE = "workspace"
 _MOST = 20
@@ -63,7 +63,9 @@ def _named(word: str, experiments: Sequence[Experiment], folder: Path) -> Iterat
     elif set(word) & set("*?["):
         matching = [each for each in experiments if fnmatchcase(each.name, word)]
         if not matching:
-            raise HscError(f"{word}: no experiment has such a name; {_names(word, experiments)}")
+            raise ExperimentError(
+                f"{word}: no experiment has such a name; {_names(word, experiments)}"
+            )
         for each in sorted(matching, key=lambda each: (each.name, each.date)):
             yield _of_experiment(word, each)
     elif any(each.name == word for each in experiments):
@@ -84,7 +86,7 @@ def _the_one(name: str, experiments: Sequence[Experiment], folder: Path) -> Expe
         here = [each for each in found if each.parent == head]
         if not here:
             commits = ", ".join(sorted(each.sha[:7] for each in found))
-            raise HscError(
+            raise ExperimentError(
                 f"{name}: {len(found)} experiments have this name; give one of {commits}"
             )
         return here[0]
@@ -98,7 +100,9 @@ def _of_revision(word: str, experiments: Sequence[Experiment], folder: Path) -> 
         text=True,
     )
     if found.returncode:
-        raise HscError(f"{word}: no experiment and no revision of git; {_names(word, experiments)}")
+        raise ExperimentError(
+            f"{word}: no experiment and no revision of git; {_names(word, experiments)}"
+        )
     sha = found.stdout.split()[0]
     for each in experiments:  # named by its commit
         if each.sha == sha:
