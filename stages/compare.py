@@ -38,11 +38,6 @@ def main(
     A NAME is a DVC experiment, a shell pattern of experiments ('seam-s*'), a git revision, or
     "workspace". Runs which differ only in their seeds (seed, and prepare_data.seed of the recipe)
     are one row; rows are compared with the first over the runs of equal seeds.
-
-    \b
-    Reads: params.yaml, recipes/DATA.yaml, dvc.lock and metrics/{seeds,crf,masks,val}.json
-           of each run, from git. Figures that dvc.lock shows to be of other runs are left out.
-    Writes: the tables to the terminal, and with --out to a Markdown file.
     """
     rows = make_rows([read_run(snapshot) for snapshot in resolve(names)])
     text = document(
