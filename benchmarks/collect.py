@@ -96,9 +96,9 @@ def stage_seconds(log: str) -> dict[str, float]:
     """
     seconds = {}
     for name, start in SUMMARIES.items():
-        found = re.findall(rf"^{start}: .*\(([^()]+)\)$", log, flags=re.MULTILINE)
-        if found:
-            seconds[name] = duration.seconds_of(found[-1])
+        ends = re.finditer(rf"^{start}: .*\(({duration.PATTERN})\)$", log, flags=re.MULTILINE)
+        for found in ends:
+            seconds[name] = duration.seconds_of(found[1])
     return seconds
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-SUMMARY = r"(?:(\d+\.\d) s|(\d+) min (\d\d) s|(\d+) h (\d\d) min)"
+PATTERN = r"(?:(\d+\.\d) s|(\d+) min (\d\d) s|(\d+) h (\d\d) min)"
 """What `describe` writes, as a regular expression with the groups that `seconds_of` wants."""
 
 
@@ -19,7 +19,7 @@ def describe(seconds: float) -> str:
 
 def seconds_of(text: str) -> float:
     """The seconds that `describe` wrote. Raises ValueError for another text."""
-    found = re.fullmatch(SUMMARY, text)
+    found = re.fullmatch(PATTERN, text)
     if found is None:
         raise ValueError(f"{text!r} is no time such as '12.3 s', '2 min 13 s' or '1 h 02 min'")
     below, minutes, rest, hours, beyond = (float(part or 0) for part in found.groups())

@@ -19,8 +19,9 @@ LOG = """\
 Reproducing experiment 'seam-d0-s1'
 Running stage 'train_cam':
 > python -m stages.train_cam
-\rseam, contrast none: 100%|####| 400/400 [01:10<00:00,  5.6step/s, loss=0.4]
-outputs/cam.pt: seam, contrast none, loss 0.4312 (58.1 s)
+CAM training: 400/400 step (100 %), 5.6 step/s, took 1:10, loss 0.4 (58.1 s)
+outputs/cam.pt: seam, contrast none, 400 steps, loss 0.4312 (58.1 s)
+outputs/cam.pt: kept (2)
 Updating lock file 'dvc.lock'
 
 outputs/cams.h5: CAMs of 480 pictures (19.8 s)
@@ -165,6 +166,19 @@ def test_a_metric_that_was_edited_is_refused(repository: Repository) -> None:
 def test_seconds_come_from_the_summary_lines() -> None:
     assert collect.stage_seconds(LOG) == {"train_cam": 58.1, "infer_cams": 19.8}
     assert collect.stage_seconds("Stage 'train_cam' is cached - skipping run\n") == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("2 min 03 s", 123), ("1 h 02 min", 3720), ("12.3 s", 12.3)]
+)
+def test_seconds_of_long_stages(said: str, seconds: float) -> None:
+    log = LOG.replace("58.1 s", said)
+    assert collect.stage_seconds(log) == {"train_cam": seconds, "infer_cams": 19.8}
+
+
+def test_the_last_run_of_a_stage_counts() -> None:
+    log = LOG + "outputs/cam.pt: seam, contrast none, 400 steps, loss 0.4 (3 min 00 s)\n"
+    assert collect.stage_seconds(log)["train_cam"] == 180
 
 
 def test_logs_are_read_where_seconds_are_missing(

@@ -15,6 +15,7 @@ from hsc.engine.label_training import label_optimiser, train_on_labels
 from hsc.engine.segmentation_training import segmentation_spec
 from hsc.nets.build import deeplab_network
 from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from tests.watched import Watched
 
 
 class Recorder(nn.Module):
@@ -45,11 +46,12 @@ def test_the_schedule_is_the_recipe_s(
     for number, image_id in enumerate(tiny_folder.ids("train_aug")):
         label = np.full(tiny_folder.size(image_id), number % 9, np.uint8)
         write_mask(tmp_path / "labels" / f"{image_id}.png", label)
-    recorder, params = Recorder(), tiny_segmentation_params
+    recorder, params, watched = Recorder(), tiny_segmentation_params, Watched()
     history = train_on_labels(
         recorder, recorder, tiny_folder, tmp_path / "labels", 0, params, cpu,
-        ResumeFile(tmp_path, "a", "key"), "test",
+        ResumeFile(tmp_path, "a", "key"), "test", watched.bars,
     )  # fmt: skip
+    assert watched.done() == {"test": (params.steps, params.steps)}
     rates = [params.lr * (1 - step / params.steps) ** params.power for step in range(params.steps)]
     assert [row["lr"] for row in history] == pytest.approx(rates)
     side = params.augmentation.crop_size

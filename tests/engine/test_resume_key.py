@@ -11,6 +11,7 @@ from hsc.data.voc import VocFolder, layout, write_grey, write_mask
 from hsc.engine.resume_key import training_key
 from hsc.errors import HscError
 from tests.tiny_folder import tiny_folder
+from tests.watched import Watched
 
 
 class Schedule(pydantic.BaseModel):
@@ -43,6 +44,15 @@ def test_the_same_training_has_the_same_key(case: Case, tmp_path: Path) -> None:
     assert case.key() == key
     (tmp_path / "elsewhere").mkdir()
     assert Case(tmp_path / "elsewhere").key() == key  # paths do not count
+
+
+def test_progress_counts_the_files(case: Case) -> None:
+    """Pictures, tags and inputs."""
+    watched = Watched()
+    key = case.key(progress=watched.bars("inputs", "file"))
+    count = len(VocFolder(case.root).ids("train_aug")) + 2
+    assert watched.done() == {"inputs": (count, count)}
+    assert key == case.key(), "it changes nothing"
 
 
 def test_changes_with_the_parameters(case: Case) -> None:

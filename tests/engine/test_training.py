@@ -13,6 +13,8 @@ from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import build_optimiser, parameter_groups
 from hsc.engine.training import train
 from hsc.errors import HscError
+from hsc.progress import Bars, silent
+from tests.watched import Watched
 
 STEPS = 11
 
@@ -76,11 +78,14 @@ def run(
     source: Callable[[int], Iterable[dict[str, Tensor]]] = batches,
     every: int = 3,
     clip_norm: float | None = None,
+    bars: Bars = silent,
 ) -> list[dict[str, float]]:
     def rate(step: int) -> float:
         return 0.1 / (step + 1)
 
-    return train(toy, optimiser, source, STEPS, rate, runtime, resume, every, "toy", clip_norm)
+    return train(
+        toy, optimiser, source, STEPS, rate, runtime, resume, every, "toy", clip_norm, bars
+    )
 
 
 @pytest.fixture
@@ -99,6 +104,29 @@ def test_history_has_every_step_with_rate_and_terms(resume: ResumeFile, cpu: Any
     weight, bias = optimiser.param_groups
     assert weight["lr"] == pytest.approx(2 * 0.1 / STEPS)
     assert bias["lr"] == pytest.approx(6 * 0.1 / STEPS)
+
+
+def test_progress_has_every_step_with_loss_rate_and_terms(resume: ResumeFile, cpu: Any) -> None:
+    watched = Watched()
+    history = run(*make(), resume, cpu, bars=watched.bars)
+    ((title, unit, calls),) = watched.shown
+    assert (title, unit) == ("toy", "step")
+    assert [call[:2] for call in calls] == [(done, STEPS) for done in range(STEPS + 1)]
+    assert calls[0][2] == {}
+    for (_, _, figures), row in zip(calls[1:], history, strict=True):
+        assert list(figures) == ["loss", "lr", "fit", "near"], "what matters most first"
+        assert figures == {name: value for name, value in row.items() if name != "step"}
+
+
+def test_progress_goes_on_from_the_resumed_step(resume: ResumeFile, cpu: Any) -> None:
+    first, second = Watched(), Watched()
+    toy, optimiser = make()
+    toy.stop_at = ("losses", 8)
+    with pytest.raises(InterruptedTestError):
+        run(toy, optimiser, resume, cpu, bars=first.bars)
+    run(*make(), resume, cpu, bars=second.bars)
+    assert [done for done, _, _ in first.calls("toy")] == list(range(9))
+    assert [done for done, _, _ in second.calls("toy")] == list(range(6, STEPS + 1))
 
 
 def test_commit_follows_every_optimiser_step(resume: ResumeFile, cpu: Any) -> None:
