@@ -137,7 +137,7 @@ class LogLines:
         return f"{done}/{total} {self._unit} {share}"
 
     def _number(self, value: float) -> str:
-        return _size(value) if self._unit == "B" else f"{_short(value)} {self._unit}"
+        return _size(value) if self._unit == "B" else f"{_short(value, 3)} {self._unit}"
 
 
 def _named(figure: tuple[str, float]) -> str:
@@ -145,12 +145,13 @@ def _named(figure: tuple[str, float]) -> str:
     return f"{name} {_short(value)}"
 
 
-def _short(value: float) -> str:
-    return f"{value:.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"
+def _short(value: float, digits: int = 4) -> str:
+    whole = isinstance(value, int) or abs(value) >= 1000
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
 
 
 def _size(value: float) -> str:
     for size, name in _SIZES:
         if value >= size:
-            return f"{_short(value / size)} {name}"
+            return f"{_short(value / size, 3)} {name}"
     return f"{value:.0f} B"

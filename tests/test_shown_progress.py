@@ -1,13 +1,8 @@
 """How progress looks on a terminal and in a log."""
 
-import os
-import pty
 import re
-import select
 import subprocess
 import sys
-import termios
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +11,7 @@ from hypothesis import strategies as st
 
 from hsc.shown_progress import LogLines
 from tests.stage_runs import ROOT, environment
+from tests.terminal import run_on_terminal
 
 
 class Log:
@@ -65,9 +61,9 @@ def test_a_line_every_tenth_of_long_work() -> None:
     """The first after ten seconds all the same: whoever looks sees how long it will take."""
     lines = Log().run(400, 90.0)
     assert len(lines) == 11
-    assert lines[0].startswith("CAM training: 1/400 step (0 %), 0.01111 step/s, 9:58:30 left")
+    assert lines[0].startswith("CAM training: 1/400 step (0 %), 0.0111 step/s, 9:58:30 left")
     assert [line.split(" ")[2] for line in lines[1:]] == [f"{40 * n}/400" for n in range(1, 11)]
-    assert lines[-1] == "CAM training: 400/400 step (100 %), 0.01111 step/s, took 10:00:00"
+    assert lines[-1] == "CAM training: 400/400 step (100 %), 0.0111 step/s, took 10:00:00"
 
 
 def test_resumed_steps_do_not_count_for_the_rate() -> None:
@@ -97,7 +93,7 @@ def test_bytes() -> None:
     log = Log("reading a.tar", "B")
     log.tell(0, 0, 4_500_000_000)
     log.tell(10, 1_234_000_000, 4_500_000_000)
-    assert log.lines == ["reading a.tar: 1.234 GB of 4.5 GB (27 %), 123.4 MB/s, 0:26 left"]
+    assert log.lines == ["reading a.tar: 1.23 GB of 4.5 GB (27 %), 123 MB/s, 0:26 left"]
 
 
 def test_bytes_whose_total_nobody_knows() -> None:
@@ -150,7 +146,7 @@ def main():
     progress = bars("CAM training", "step")
     progress(200, 400)
     for step in range(201, 401):
-        time.sleep(0.01)
+        time.sleep(0.005)
         progress(step, 400, loss=1.23456, lr=0.01, equivariance=0.5, classification=0.25)
         if step == 300 and "fail" in sys.argv[1:]:
             raise {error}
@@ -162,35 +158,13 @@ def main():
 
 main([])
 """
-Screen = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture
-def terminal() -> Screen:
-    """`terminal(program, *arguments, columns=100)`: its exit code and what a terminal was sent."""
-
-    def run(program: str, *arguments: str, columns: int = 100) -> tuple[int, str]:
-        ours, theirs = pty.openpty()
-        termios.tcsetwinsize(theirs, (40, columns))
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *arguments],
-            stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True, env=environment(),
-            cwd=ROOT,
-        )  # fmt: skip
-        os.close(theirs)
-        sent = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                block = os.read(ours, 4096)
-            except OSError:  # Linux: nobody writes any more
-                break
-            if not block:
-                break
-            sent += block
-        os.close(ours)
-        return process.wait(timeout=60), sent.decode()
-
-    return run
+def terminal(program: str, *arguments: str, columns: int = 100) -> tuple[int, str]:
+    """The program's exit code and what a terminal was sent."""
+    command = [sys.executable, "-c", program, *arguments]
+    done = run_on_terminal(command, ROOT, environment(), columns, timeout=60)
+    return done.returncode, done.stderr
 
 
 def pictures(sent: str) -> list[str]:
@@ -198,7 +172,7 @@ def pictures(sent: str) -> list[str]:
     return [part.rstrip() for part in re.split(r"[\r\n]+", sent) if part.strip()]
 
 
-def test_a_bar_with_rate_time_left_and_figures(terminal: Screen) -> None:
+def test_a_bar_with_rate_time_left_and_figures() -> None:
     code, sent = terminal(SHOW.format(error="None"))
     assert code == 0
     shown = pictures(sent)
@@ -208,17 +182,18 @@ def test_a_bar_with_rate_time_left_and_figures(terminal: Screen) -> None:
     assert within
     for part in within:
         found = re.search(
-            r"\| \d+/400 \[00:0\d<00:0\d, +([\d.]+)step/s, loss 1.235, lr 0.01(, .*)?\]$", part
+            r"\| \d+/400 \[\d\d:\d\d<\d\d:\d\d, +([\d.]+)step/s, loss 1.235, lr 0.01(, .*)?\]$",
+            part,
         )
         assert found, part
-        assert 30 < float(found[1]) <= 100, "200 steps were done before"
+        assert float(found[1]) <= 200, "200 steps were done before"
         assert len(part) <= 100
     assert shown[-1].startswith("outputs/x: done ("), "on a line of its own"
     assert sum("400/400" in part for part in shown) == 1
     assert "\x1b[A" not in sent, "one bar at a time"
 
 
-def test_figures_that_do_not_fit_are_left_out_whole(terminal: Screen) -> None:
+def test_figures_that_do_not_fit_are_left_out_whole() -> None:
     narrow, wide = (pictures(terminal(SHOW.format(error="None"), columns=n)[1]) for n in (80, 160))
     last = [next(part for part in shown if "400/400" in part) for shown in (narrow, wide)]
     assert last[0].endswith("step/s, loss 1.235]")
@@ -233,9 +208,7 @@ def test_figures_that_do_not_fit_are_left_out_whole(terminal: Screen) -> None:
         ("KeyboardInterrupt", 1, "Aborted!"),
     ],
 )
-def test_an_error_ends_the_line_of_the_bar(
-    terminal: Screen, error: str, code: int, last: str
-) -> None:
+def test_an_error_ends_the_line_of_the_bar(error: str, code: int, last: str) -> None:
     found, sent = terminal(SHOW.format(error=error), "fail")
     assert found == code
     before, error_line, _ = sent.partition(last)
@@ -252,18 +225,18 @@ def run_piped(program: str, *arguments: str) -> Any:
 
 def test_without_a_terminal_there_are_whole_lines_only() -> None:
     """The seconds of the log are made tenths: nobody waits half a minute for a test."""
-    faster = "import hsc.shown_progress as shown\nshown._SECONDS = 0.5\n"
+    faster = "import hsc.shown_progress as shown\nshown._SECONDS = 0.2\n"
     done = run_piped(faster + SHOW.format(error="None"))
     assert done.returncode == 0
     lines = done.stderr.splitlines(keepends=True)
-    assert 2 <= len(lines) <= 4
+    assert 2 <= len(lines) <= 11
     for line in lines:
         assert re.fullmatch(
-            r"CAM training: \d+/400 step \(\d+ %\), [\d.]+ step/s, (0:0\d left|took 0:0\d), "
+            r"CAM training: \d+/400 step \(\d+ %\), [\d.]+ step/s, (\d+:\d\d left|took \d+:\d\d), "
             r"loss 1\.235, lr 0\.01, equivariance 0\.5, classification 0\.25\n",
             line,
         )
-    assert re.fullmatch(r"outputs/x: done \(\d\.\d s\)\n", done.stdout)
+    assert re.fullmatch(r"outputs/x: done \(\d+\.\d s\)\n", done.stdout)
 
 
 def test_without_a_terminal_short_work_is_silent() -> None:

@@ -24,6 +24,7 @@ from tests.stage_runs import (
     stage,
     write_settings,
 )
+from tests.terminal import run_on_terminal
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -57,15 +58,13 @@ main()
 
 
 def torchrun(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
-    """Start two processes in `folder`."""
+    """Start two processes in `folder`; their stderr is a terminal."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
+    return run_on_terminal(
         [sys.executable, *launcher, *what],
-        cwd=folder,
-        env=environment(GLOO_SOCKET_IFNAME="lo"),
-        capture_output=True,
-        text=True,
-        timeout=300,
+        folder,
+        environment(GLOO_SOCKET_IFNAME="lo"),
+        stdout=subprocess.PIPE,
     )
 
 
@@ -126,7 +125,8 @@ def two(start: Path, tmp_path_factory: pytest.TempPathFactory) -> Together:
         stage(name).clear(folder)
         done = torchrun(folder, *arguments(name))
         assert done.returncode == 0, done.stderr
-        assert len(re.findall(r": +0%\|", done.stderr)) == 1, "one progress bar"
+        shown = re.findall(r"(?:training|warm-up): +0%\|", done.stderr)
+        assert len(shown) == 1, "one progress bar"
         return folder, done.stdout
 
     return run
