@@ -5,8 +5,6 @@
 Runs that the file has already stay, so a table can grow: of two runs of one name the later counts.
 """
 
-import hashlib
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -15,60 +13,25 @@ from typing import Any
 import click
 import yaml
 
-from benchmarks.experiments import Experiment, dvc, experiment_refs, git
+from benchmarks.dvc_command import dvc
 from benchmarks.rows import DATA_SEED, RECIPE, Row, parse_name
 from benchmarks.runs import Run, merge, read_runs, write_runs
 from hsc import duration
 from hsc.cli import PATH, command
+from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
+from hsc.compare.figures import FIGURES, read_figure, read_lock, value_at
 from hsc.errors import HscError
 
-METRICS = {
-    "seeds": ("make_seeds", "metrics/seeds.json"),
-    "crf": ("evaluate@crf", "metrics/crf.json"),
-    "val": ("evaluate@val", "metrics/val.json"),
-}
-"""Stage and file of each figure."""
+TABLE_FIGURES = ("seeds", "crf", "val")
 
 SUMMARIES = {"train_cam": r"outputs/cam\.pt", "infer_cams": r"outputs/cams\.h5"}
 """How the line begins that a stage ends with; its time stands in brackets at the end."""
-
-# PyYAML's own parser in C, where it was built: a lock file has 1,500 lines.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def is_current(lock: dict[str, Any], stage_name: str) -> bool:
-    """Whether a stage ran on what the stages before it made in the same experiment.
-
-    An experiment that stops at an earlier target keeps the committed metrics of the stages behind
-    it, of other parameters. Its lock file tells: there a dependency has other bytes than the stage
-    that makes it wrote. lock: `stages` of dvc.lock.
-    """
-    makers = {out["path"]: name for name, entry in lock.items() for out in entry.get("outs", [])}
-    written = {out["path"]: out["md5"] for entry in lock.values() for out in entry.get("outs", [])}
-    waiting, seen = [stage_name], {stage_name}
-    while waiting:
-        entry = lock.get(waiting.pop())
-        if entry is None:
-            return False
-        for dependency in entry.get("deps", []):
-            maker = makers.get(dependency["path"])
-            if maker is None:
-                continue
-            if dependency["md5"] != written[dependency["path"]]:
-                return False
-            if maker not in seen:
-                seen.add(maker)
-                waiting.append(maker)
-    return True
 
 
 def value_of(settings: dict[str, Any], override: str) -> tuple[Any, Any]:
     """What an override says and what the settings have: (wanted, found)."""
     path, text = override.split(":")[-1].split("=")
-    found: Any = settings
-    for word in path.split("."):
-        found = found.get(word) if isinstance(found, dict) else None
-    return yaml.safe_load(text), found
+    return yaml.safe_load(text), value_at(settings, path)
 
 
 def require_parameters(
@@ -95,21 +58,19 @@ def read_experiment(experiment: Experiment, folder: Path = Path()) -> Run | None
         return None
     row, data_seed, seed = parsed
 
-    def show(path: str) -> str:
-        return git("show", f"{experiment.sha}:{path}", folder=folder)
-
-    params, recipe = yaml.safe_load(show("params.yaml")), yaml.safe_load(show(RECIPE))
+    paths = ["params.yaml", RECIPE, "dvc.lock", *(FIGURES[each].path for each in TABLE_FIGURES)]
+    texts = committed_texts(experiment.sha, paths, folder)
+    params, recipe = (yaml.safe_load(texts[path] or "") for path in ("params.yaml", RECIPE))
     require_parameters(experiment.name, row, data_seed, seed, params, recipe)
-    lock = yaml.load(show("dvc.lock"), Loader=_LOADER)["stages"]
-    found: dict[str, dict[str, Any] | None] = {}
-    for figure, (stage_name, path) in METRICS.items():
-        text = show(path) if is_current(lock, stage_name) else None
-        outs = lock.get(stage_name, {}).get("outs", [])
-        digests = {out["path"]: out["md5"] for out in outs}
-        if text is not None and hashlib.md5(text.encode()).hexdigest() != digests[path]:
-            raise HscError(f"{experiment.name}: {path} is not what dvc.lock says; run it again")
-        found[figure] = None if text is None else json.loads(text)
-    seeds, crf, val = (found[figure] for figure in METRICS)
+    settings = {"params.yaml": params, RECIPE: recipe}
+    try:
+        lock = read_lock(texts["dvc.lock"] or "")
+        seeds, crf, val = (
+            read_figure(lock, FIGURES[each], texts[FIGURES[each].path], settings)
+            for each in TABLE_FIGURES
+        )
+    except HscError as error:
+        raise HscError(f"{experiment.name}: {error}") from None
     if seeds is None:
         return None
     return Run(

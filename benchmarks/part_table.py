@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.part import PartResult
-from benchmarks.tables import markdown
+from hsc.compare.table import markdown
 from hsc.errors import HscError
 from hsc.files import atomic_file, read_json, write_json
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from benchmarks.experiments import dvc, experiment_refs, git
+from benchmarks.dvc_command import dvc
 from benchmarks.rows import DATA_SEED, Row, run_name, select
 from hsc import cli
+from hsc.compare.experiments import experiment_refs, git
 from hsc.errors import HscError
 
 Run = tuple[Row, int, int]

@@ -7,20 +7,19 @@ that both of its rows have.
 """
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from benchmarks.paired import paired
 from benchmarks.rows import ABLATION, MAIN, Row
 from benchmarks.runs import Run, Runs, read_runs
 from hsc.cli import PATH, command
+from hsc.compare.statistics import paired
+from hsc.compare.table import MINUS, NONE, markdown, number, p_text, spread
 from hsc.errors import HscError
 from hsc.files import atomic_file
 
-NONE = "\u2013"
-MINUS = "\u2212"
 HEAD = """\
 # The experiment table on `shapes`
 
@@ -53,35 +52,6 @@ def pairs(runs: Runs, row: Row, other: str) -> list[tuple[int, float]]:
         for run in of_row(runs, row)
         if (run.data_seed, run.seed) in scores
     ]
-
-
-def markdown(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
-    """Rounded, with its sign where asked for; a dash for None."""
-    if value is None:
-        return NONE
-    rounded = round(value, digits) + 0.0  # -0.0 becomes 0.0
-    return f"{rounded:{'+' if sign else ''}.{digits}f}"
-
-
-def spread(values: Sequence[float], count: bool = False) -> str:
-    """Mean ± sample sd, with the number of runs in brackets where asked for."""
-    if not values:
-        return NONE
-    text = number(statistics.fmean(values))
-    if len(values) > 1:
-        text += f" ± {number(statistics.stdev(values))}"
-    return f"{text} ({len(values)})" if count else text
-
-
-def p_text(p: float | None) -> str:
-    """A p value to three digits."""
-    return "< 0.001" if p is not None and p < 0.0005 else number(p, 3)
 
 
 def row_table(runs: Runs, rows: Sequence[Row]) -> str:

@@ -21,7 +21,7 @@ from hsc.data.preprocessing import normalise, resize_picture, scaled_size
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime
-from hsc.errors import HscError
+from hsc.errors import ExperimentError, HscError
 from hsc.nets.cam import CamNetwork, upsample
 from hsc.progress import Progress, follow, unseen
 from hsc.store import CamWriter
@@ -81,7 +81,9 @@ def infer_cam(
         output = network(batch, refine=maps == "refined")  # the PCM is the dearer half
         chosen = output.cam if maps == "raw" else output.refined
         if chosen is None:
-            raise HscError("infer_cams: maps: refined, but this network has no PCM; use maps: raw")
+            raise ExperimentError(
+                "infer_cams: maps: refined, but this network has no PCM; use maps: raw"
+            )
         if merge == "relu":  # SEAM's network brings its maps to the picture that it was given
             chosen = upsample(chosen, tuple(batch.shape[2:]))
         found.append(chosen[0].float())

@@ -2,11 +2,12 @@
 
 A script is a click command decorated with `stage` or `training_stage` where it is a stage of the
 pipeline, and with `command` where people run it. Problems the user can mend (`HscError`, a full
-disk) end as one line on stderr and exit code 1; anything else is a bug and keeps its traceback.
+disk, too little memory) end as one line on stderr, another that names the document that helps, and
+exit code 1; anything else is a bug and keeps its traceback.
 """
 
-import errno
 import functools
+import inspect
 import sys
 import time
 from collections.abc import Callable
@@ -16,8 +17,9 @@ from typing import Any
 import click
 
 from hsc import duration
-from hsc.errors import HscError
+from hsc.errors import HscError, MachineError
 from hsc.launch import read_place
+from hsc.machine_problems import describe_problem
 from hsc.progress import Progress, unseen
 from hsc.run_record import measure, product_bytes, records_folder, write_record
 from hsc.shown_progress import LogLines, TerminalBar
@@ -26,9 +28,29 @@ PATH = click.Path(path_type=Path)
 RESUME_FOLDER = Path(".hsc/resume")
 """Where trainings keep their state: no declared output, so DVC leaves it alone."""
 
+_SETTINGS = {"show_default": True}
 _BAR = "hsc.cli.bar"  # the last bar of a command, in click's context
 _LARGE = 1_000_000_000  # bytes that take seconds to read
 _PRODUCTS = ("out", "metrics", "plots")  # the option that names what a stage makes: the first here
+
+
+class ScriptCommand(click.Command):
+    """A command whose help shows `help/<name>.txt` beside its script, word for word.
+
+    What a stage reads and writes stands there and not in its code: a word that is changed in it
+    makes no stage run again.
+    """
+
+    def __init__(self, *arguments: Any, script: Path, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._page = script.parent / "help" / f"{script.stem}.txt"
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Click's own text, then the file's."""
+        super().format_help_text(ctx, formatter)
+        if self._page.is_file():
+            formatter.write_paragraph()
+            formatter.write(self._page.read_text(encoding="utf-8"))
 
 
 def command(function: Callable[..., str]) -> click.Command:
@@ -55,7 +77,7 @@ def training_stage(function: Callable[..., str]) -> click.Command:
 def refuse_company() -> None:
     """Raise HscError under torchrun with several processes."""
     if (processes := read_place().processes) > 1:
-        raise HscError(
+        raise MachineError(
             f"torchrun: {processes} processes, but this step takes one; start it with python"
         )
 
@@ -75,20 +97,20 @@ def _file_name(function: Callable[..., str]) -> str:
 
 
 def _command(function: Callable[..., str], recorded_as: str | None = None) -> click.Command:
+    script = Path(inspect.unwrap(function).__code__.co_filename)
+
     @functools.wraps(function)
     def run(**options: Any) -> None:
         start = time.monotonic()
         try:
             summary = function(**options)
         except HscError as error:
-            raise click.ClickException(str(error)) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise _problem(str(error), error.page) from None
+        except (OSError, MemoryError, RuntimeError) as error:
+            text = describe_problem(error, script.stem)
+            if text is None:
                 raise
-            raise click.ClickException(
-                f"{error.filename or 'the disk'}: no space left; free some and run the same "
-                "command again, training goes on from its last checkpoint"
-            ) from None
+            raise _problem(text, HscError.page) from None
         seconds = time.monotonic() - start
         if read_place().rank == 0:
             if recorded_as is not None:
@@ -96,7 +118,12 @@ def _command(function: Callable[..., str], recorded_as: str | None = None) -> cl
             _end_bar(click.get_current_context())
             click.echo(f"{summary} ({duration.describe(seconds)})")
 
-    return click.command(context_settings={"show_default": True})(run)
+    return click.command(cls=ScriptCommand, script=script, context_settings=_SETTINGS)(run)
+
+
+def _problem(text: str, page: str) -> click.ClickException:
+    """What is printed of a problem: its text, and on a line of its own the document that helps."""
+    return click.ClickException(f"{text}\nhelp: {page}")
 
 
 def _record(name: str, options: dict[str, Any], seconds: float) -> None:

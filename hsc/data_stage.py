@@ -11,7 +11,7 @@ from hsc.data.download import Archive, digest, fetch
 from hsc.data.folder import has_saliency, import_folder
 from hsc.data.shapes import ShapesConfig, generate
 from hsc.data.voc import SPLITS, VocFolder
-from hsc.errors import HscError
+from hsc.errors import DataError, HscError, SaliencyError
 from hsc.files import atomic_folder
 from hsc.params import parse_section
 from hsc.params_data import ArchiveParams, Coco2014Params, FolderParams, Voc2012Params
@@ -50,7 +50,7 @@ def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
     """
     kind = values.get("kind")
     if kind not in KINDS:
-        raise HscError(f"{source}: kind: {kind!r} is not known; choose one of {', '.join(KINDS)}")
+        raise DataError(f"{source}: kind: {kind!r} is not known; choose one of {', '.join(KINDS)}")
     rest = {key: value for key, value in values.items() if key != "kind"}
     return parse_section(source, rest, KINDS[kind])
 
@@ -121,7 +121,7 @@ def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
 @_make.register
 def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
     if _inside(how.path, root):
-        raise HscError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
+        raise DataError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
     source = how.saliency
     if source == "auto":
         source = "own" if has_saliency(how.path) else "estimated"
@@ -140,7 +140,7 @@ def _check_saliency(source: Path, data: VocFolder) -> None:
     """Raise HscError unless every picture that trains has a map: told here, not by EPS later."""
     missing = [i for i in data.ids("train_aug") if not data.saliency_path(i).is_file()]
     if missing:
-        raise HscError(
+        raise SaliencyError(
             f"{source / 'Saliency'}: no map for {len(missing)} pictures that train, the first "
             f"{missing[0]}.png; add them, or set prepare_data.saliency to estimated or none"
         )
@@ -155,7 +155,7 @@ def _fetch_all(
         try:
             found["saliency_archive"] = _fetch(how.saliency_archive, where)
         except HscError as error:
-            raise HscError(
+            raise SaliencyError(
                 f"{error}\nor set prepare_data.saliency in the recipe to `estimated`, or to `none` "
                 "where the baseline is not eps"
             ) from None

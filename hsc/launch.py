@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from hsc.errors import HscError
+from hsc.errors import MachineError
 
 
 class Place(NamedTuple):
@@ -33,7 +33,7 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
 def _number(environment: Mapping[str, str], name: str, default: str) -> int:
     text = environment.get(name, default)
     if not text.isdecimal():
-        raise HscError(
+        raise MachineError(
             f"{name}: {text!r} is no number; start several processes with torchrun, which sets it, "
             "or one with WORLD_SIZE unset"
         )

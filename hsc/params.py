@@ -14,7 +14,7 @@ import pydantic
 import yaml
 from pydantic import Discriminator, Field, Tag
 
-from hsc.errors import HscError
+from hsc.errors import ExperimentError
 from hsc.params_base import (
     AugmentationParams,
     BackboneChoice,
@@ -237,7 +237,9 @@ def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
     recipe = recipes / f"{run.data}.yaml"
     if not recipe.is_file():
         known = ", ".join(sorted(path.stem for path in recipes.glob("*.yaml"))) or "none"
-        raise HscError(f"{params}: data: {run.data!r} has no recipe {recipe}; there are: {known}")
+        raise ExperimentError(
+            f"{params}: data: {run.data!r} has no recipe {recipe}; there are: {known}"
+        )
     return run, _parse(recipe, Recipe)
 
 
@@ -266,7 +268,7 @@ def _validate(path: Path, values: Any, kind: type[_Section]) -> _Section:
             parts = [str(part) for part in problem["loc"] if not str(part).startswith("(")]
             key = ".".join(parts) or "(file)"
             lines.append(f"{path}: {key}: {problem['msg']} (got {_shorten(problem['input'])})")
-        raise HscError("\n".join(lines)) from None
+        raise ExperimentError("\n".join(lines)) from None
 
 
 class _NoDuplicates(yaml.SafeLoader):
@@ -287,11 +289,13 @@ def _read_yaml(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
     except OSError as error:
-        raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ExperimentError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
-        raise HscError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
+        raise ExperimentError(
+            f"{path}: cannot be read as text ({error}); write it as UTF-8"
+        ) from None
     except yaml.YAMLError as error:
-        raise HscError(f"{path}: not valid YAML: {error}") from None
+        raise ExperimentError(f"{path}: not valid YAML: {error}") from None
 
 
 def _shorten(value: Any, limit: int = 60) -> str:

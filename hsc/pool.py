@@ -19,7 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
-from hsc.errors import HscError
+from hsc.errors import HscError, MachineError
 from hsc.memory import keep_freed_memory
 
 Item = TypeVar("Item")
@@ -43,7 +43,7 @@ def process_count(environment: Mapping[str, str] = os.environ) -> int:
             return len(os.sched_getaffinity(0))
         return os.cpu_count() or 1
     if not text.isdecimal() or int(text) < 1:
-        raise HscError(f"HSC_PROCESSES: {text!r} is no number of processes; use 1, 2, ...")
+        raise MachineError(f"HSC_PROCESSES: {text!r} is no number of processes; use 1, 2, ...")
     return int(text)
 
 

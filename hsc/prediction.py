@@ -27,7 +27,8 @@ from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
 from hsc.data.voc import open_picture
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
-from hsc.errors import HscError
+from hsc.errors import HscError, PredictionError
+from hsc.machine_problems import is_out_of_memory
 from hsc.nets.build import load_deeplab
 from hsc.nets.deeplab import DeepLab
 from hsc.params_segmentation import PredictParams
@@ -143,13 +144,13 @@ def override(
     Raises HscError for impossible scales, and for a CRF that the recipe has no kernels for.
     """
     if crf and recipe.crf is None:
-        raise HscError(
+        raise PredictionError(
             "--crf: the recipe's predict_segmentation.crf is null; write its kernels there "
             "(docs/segmentation.md has those published)"
         )
     for scale in scales:
         if not 0 < scale < float("inf"):
-            raise HscError(f"--scales: {scale} is no factor of a size; give numbers above 0")
+            raise PredictionError(f"--scales: {scale} is no factor of a size; give numbers above 0")
     changes: dict[str, Any] = {}
     if scales:
         changes["scales"] = tuple(scales)
@@ -229,7 +230,7 @@ def _predict(
     try:
         scores = _scores(network, item, flip, probabilities, runtime)
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         advice = "not enough memory to predict it; give a smaller --batch, --max-side or --scales"
         yield from (Failure(path, f"{path}: {advice}") for path in item.paths)
@@ -250,11 +251,6 @@ def _scores(
     if probabilities:
         return logits.softmax(dim=1).contiguous().cpu().numpy()
     return logits.argmax(dim=1).to(torch.uint8).cpu().numpy()
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """On a CPU torch has no kind of error of its own for it."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def normalise(pictures: Tensor) -> Tensor:

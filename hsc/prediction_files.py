@@ -25,7 +25,7 @@ from hsc.crf import CrfConfig, refine_prediction
 from hsc.data.classes import palette
 from hsc.data.pictures import shrink_picture
 from hsc.data.voc import write_image, write_mask
-from hsc.errors import HscError
+from hsc.errors import PredictionError
 from hsc.files import atomic_file
 from hsc.overlay import colour_labels
 
@@ -82,7 +82,7 @@ def check_output(folder: Path, pictures: Sequence[Path]) -> None:
     for path in pictures:
         for result in (_mask_path(folder, path), _overlay_path(folder, path)):
             if os.path.lexists(result) and _inode(result.lstat()) in inputs:
-                raise HscError(
+                raise PredictionError(
                     f"{result}: one of the pictures, which the results would overwrite; give "
                     "another folder for --out"
                 )
@@ -97,7 +97,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise HscError(
+        raise PredictionError(
             f"{folder}: no folder, and none can be made ({error.strerror}); give another one for "
             "--out"
         ) from None
@@ -161,7 +161,7 @@ def check_failures(results: Sequence[Summary | Failure], folder: Path) -> None:
     """Raise HscError, naming them all, when some pictures have no result."""
     failures = [result.reason for result in results if isinstance(result, Failure)]
     if failures:
-        raise HscError(
+        raise PredictionError(
             f"{len(failures)} of {len(results)} pictures have no prediction, the others are in "
             f"{folder}:\n" + "\n".join(failures)
         )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hsc.data.classes import IGNORE
 from hsc.data.voc import VocFolder, read_mask
-from hsc.errors import HscError
+from hsc.errors import ExperimentError, HscError
 from hsc.metrics import ThresholdCurve, confusion, report
 from hsc.progress import Progress, follow, unseen
 from hsc.store import CamReader
@@ -96,7 +96,9 @@ def choose_threshold(setting: float | str, curve: ThresholdCurve) -> tuple[float
     if setting == "best":
         return best, best
     if isinstance(setting, str):
-        raise HscError(f'seeds.threshold: {setting!r} is neither a number nor "best"; change it')
+        raise ExperimentError(
+            f'seeds.threshold: {setting!r} is neither a number nor "best"; change it'
+        )
     return float(setting), best
 
 

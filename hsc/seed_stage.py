@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsc.data.voc import VocFolder, write_mask
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.files import atomic_file
 from hsc.metrics import ThresholdCurve, report, unscored
 from hsc.progress import Progress, follow, unseen
@@ -37,7 +37,7 @@ def score_seeds(
     """
     if not folder.has_masks():
         if threshold == "best":
-            raise HscError(
+            raise DataError(
                 f"seeds.threshold: best needs masks and {folder.root} has none; give a number, "
                 "for instance -S seeds.threshold=0.3"
             )

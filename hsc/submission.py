@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hsc.data.classes import VOC_CLASSES, palette
 from hsc.data.voc import VocFolder, open_picture, read_mask
-from hsc.errors import HscError
+from hsc.errors import SubmissionError
 from hsc.files import atomic_file
 from hsc.progress import Progress, follow, unseen
 from hsc.scoring import extra_files
@@ -29,7 +29,7 @@ _NAMED = 5  # of several files that are missing or too many
 def check_voc(folder: VocFolder) -> None:
     """Raise HscError unless the data set has VOC's classes, in its order."""
     if folder.class_names != VOC_CLASSES:
-        raise HscError(
+        raise SubmissionError(
             f"{folder.root / 'classes.txt'}: the classes are {', '.join(folder.class_names)}, but "
             "the server scores VOC's 20; predict with a network of VOC's classes"
         )
@@ -45,12 +45,12 @@ def check_predictions(folder: VocFolder, predictions: Path, progress: Progress =
     ids = folder.ids(SPLIT)
     missing = [f"{name}.png" for name in ids if not (predictions / f"{name}.png").is_file()]
     if missing:
-        raise HscError(
+        raise SubmissionError(
             f"{predictions}: no prediction for {_few(missing)} of {SPLIT}, but the server wants "
             f"all {len(ids)}; predict the whole split again"
         )
     if extra := extra_files(predictions, ids):
-        raise HscError(
+        raise SubmissionError(
             f"{predictions}: {_few(extra)} is of no picture of {SPLIT}, and the server refuses "
             "more than it asked for; take it out"
         )
@@ -63,18 +63,22 @@ def _check_picture(path: Path, size: tuple[int, int]) -> None:
     with open_picture(path) as image:
         mode, colours = image.mode, image.getpalette()
     if mode != "P" or colours is None:
-        raise HscError(f"{path}: a picture of mode {mode}; save the indices with VOC's palette")
+        raise SubmissionError(
+            f"{path}: a picture of mode {mode}; save the indices with VOC's palette"
+        )
     expected = palette()[: len(VOC_CLASSES) + 1].ravel().tolist()
     if colours[: len(expected)] != expected:
-        raise HscError(f"{path}: its palette is not VOC's; save the indices with VOC's palette")
+        raise SubmissionError(
+            f"{path}: its palette is not VOC's; save the indices with VOC's palette"
+        )
     labels = read_mask(path, len(VOC_CLASSES))
     if labels.shape != size:
-        raise HscError(
+        raise SubmissionError(
             f"{path}: (height, width) is {labels.shape}, but its picture has {size}; predict it "
             "again"
         )
     if labels.max(initial=0) > len(VOC_CLASSES):  # 255, which a mask may have
-        raise HscError(
+        raise SubmissionError(
             f"{path}: index {labels.max()}, but a prediction has 0..{len(VOC_CLASSES)}; every "
             "pixel needs a class"
         )

@@ -62,6 +62,13 @@ def stages(data: str = "shapes") -> list[PlainStage]:
     return plain
 
 
+def error_line(stderr: str) -> str:
+    """The last line of an error, behind which stands only the document that helps."""
+    *_, line, page = stderr.splitlines()
+    assert page.startswith("help: docs/"), stderr
+    return line.removeprefix("Error: ")
+
+
 def stage(name: str, data: str = "shapes") -> PlainStage:
     """One of `stages(data)`."""
     return next(stage for stage in stages(data) if stage.name == name)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hsc.cli import bars, command, parameter_options, path_option, stage, training_stage
-from hsc.errors import HscError
+from hsc.errors import DataError, HscError
 from hsc.progress import Progress
 from hsc.run_record import find_record
 
@@ -42,11 +42,15 @@ def test_longer_times_are_readable(
     assert invoke(lambda: "outputs/x: done").stdout == f"outputs/x: done ({said})\n"
 
 
-def test_a_problem_of_the_user_is_one_line_and_exit_code_1() -> None:
-    result = invoke(failing(HscError("tags.csv: line 3: no such class; correct it")))
+def test_a_problem_of_the_user_is_one_line_with_its_document_and_exit_code_1() -> None:
+    result = invoke(failing(DataError("tags.csv: line 3: no such class; correct it")))
     assert result.exit_code == 1
-    assert result.stderr == "Error: tags.csv: line 3: no such class; correct it\n"
+    line, page = result.stderr.splitlines()
+    assert line == "Error: tags.csv: line 3: no such class; correct it"
+    assert page == "help: docs/data.md"
     assert result.stdout == ""
+    general = invoke(failing(HscError("cams.h5: no such file; run infer_cams")))
+    assert general.stderr.splitlines()[1:] == ["help: docs/troubleshooting.md"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
@@ -55,7 +59,7 @@ def test_a_full_disk_is_said_in_words(number: int) -> None:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith("Error: outputs/cam.pt: no space left; free some")
-    assert len(result.stderr.splitlines()) == 1
+    assert result.stderr.splitlines()[1:] == ["help: docs/troubleshooting.md"]
     assert "None" not in invoke(failing(OSError(number, "full"))).stderr
 
 

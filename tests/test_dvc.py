@@ -15,6 +15,7 @@ from tests.stage_runs import change, stages
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 COMMANDS = {
+    "compare",
     "import_weights",
     "predict",
     "submit_voc",

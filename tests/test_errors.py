@@ -73,8 +73,8 @@ def source(work: Path) -> Path:
 def fail(work: Path, name: str, data: str = "shapes", **variables: str) -> str:
     """Run a stage that must fail; its error line.
 
-    It ends with code 1 and one line, no traceback, and leaves every file as it was: no output and
-    no part of one. (Resume states, which no later stage reads, may stay.)
+    It ends with code 1 and one line with its document, no traceback, and leaves every file as it
+    was: no output and no part of one. (Resume states, which no later stage reads, may stay.)
     """
     it = stage(name, data)
     it.clear(work)
@@ -84,8 +84,9 @@ def fail(work: Path, name: str, data: str = "shapes", **variables: str) -> str:
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
-    *bars, line = result.stderr.splitlines()
+    *bars, line, page = result.stderr.splitlines()
     assert line.startswith("Error: ")
+    assert page.startswith("help: docs/")
     assert not [bar for bar in bars if "Error" in bar]
     assert not list(work.rglob("*.partial"))
     assert without_states(work) == before

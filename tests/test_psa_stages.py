@@ -19,6 +19,7 @@ from tests.stage_runs import (
     change,
     contents,
     environment,
+    error_line,
     remove,
     run_here,
     run_process,
@@ -81,7 +82,7 @@ def fail(folder: Path, name: str) -> str:
     result = run_here(stage(name), folder)
     assert result.exit_code == 1, result.output
     assert contents(folder) == before
-    return result.stderr.splitlines()[-1].removeprefix("Error: ")
+    return error_line(result.stderr)
 
 
 # Off

@@ -20,7 +20,7 @@ from hsc.nets.weights import save_weights
 from hsc.scoring import read_labels
 from stages.predict_segmentation import main as predict
 from stages.submit_voc import main
-from tests.stage_runs import ROOT, change, contents, write_settings
+from tests.stage_runs import ROOT, change, contents, error_line, write_settings
 from tests.test_submission import SIZES, voc_folder
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -92,7 +92,7 @@ def refused(work: Path, *arguments: str) -> str:
     result = run(work, *arguments)
     assert result.exit_code == 1
     assert contents(work) == before
-    return result.stderr.splitlines()[-1].removeprefix("Error: ")
+    return error_line(result.stderr)
 
 
 @pytest.mark.parametrize("spoil", ["missing", "extra"])

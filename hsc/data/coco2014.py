@@ -26,7 +26,7 @@ from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
 from hsc.data.coco_masks import Instance, encode, paint
 from hsc.data.room import check_room
 from hsc.data.unpack import unpack
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.pool import map_ordered
 from hsc.progress import Bars, follow, silent
 
@@ -184,7 +184,7 @@ def _unpack_pictures(root: Path, part: _Part, bars: Bars) -> None:
     report = bars(f"unpacking {part.images.name}", "B")
     written = unpack(part.images, root, _choose_pictures(wanted), report)
     if missing := sorted(wanted - {path.name for path in written}):
-        raise HscError(
+        raise DataError(
             f"{part.images}: {missing[0]} is annotated in {part.file.member}, but is not in this "
             f"archive ({len(missing)} such pictures); get the archive again"
         )
@@ -213,7 +213,7 @@ def _finish(root: Path, item: _Item) -> None:
     with voc.open_picture(paths.image) as image:
         width, height = image.size
     if (height, width) != (picture.height, picture.width):
-        raise HscError(
+        raise DataError(
             f"{paths.image.name}: {width}x{height} pixels, but annotated as "
             f"{picture.width}x{picture.height}; get the archives again"
         )

@@ -14,7 +14,7 @@ import ijson
 from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.unpack import damaged
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.progress import Bars, Progress, silent
 
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, OSError)
@@ -125,9 +125,9 @@ class AnnotationFile:
                 self._take(item, "segmentation", (list, dict)),
             )
 
-    def error(self, problem: str, remedy: str = "get the archive again") -> HscError:
+    def error(self, problem: str, remedy: str = "get the archive again") -> DataError:
         """What is wrong in this file, and what to do."""
-        return HscError(f"{self.archive}: {self.member}: {problem}; {remedy}")
+        return DataError(f"{self.archive}: {self.member}: {problem}; {remedy}")
 
     def _take(self, item: Any, key: str, kind: type | tuple[type, ...]) -> Any:
         value = item.get(key) if isinstance(item, dict) else None
@@ -143,11 +143,11 @@ class AnnotationFile:
                 counted = _Counted(stream, packed.getinfo(self.member).file_size, report)
                 yield from ijson.items(counted, prefix, use_float=True)
         except KeyError:
-            raise HscError(
+            raise DataError(
                 f"{self.archive}: has no {self.member}; use COCO's annotations_trainval2014.zip"
             ) from None
         except FileNotFoundError:
-            raise HscError(f"{self.archive}: no such file; download it") from None
+            raise DataError(f"{self.archive}: no such file; download it") from None
         except ijson.JSONError as error:
             raise self.error(f"no valid JSON ({_first_line(error)})") from None
         except _DAMAGE as error:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from hsc.data.room import check_room
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.progress import Bars, Progress, silent
 
 _BLOCK = 1 << 20
@@ -64,7 +64,7 @@ def fetch(archive: Archive, folder: Path, bars: Bars = silent, pause: float = 2.
                 return local
         except _Failed as problem:
             problems.append(f"  {source}: {problem}")
-    raise HscError(
+    raise DataError(
         f"{archive.name}: no source has it:\n" + "\n".join(problems) + "\n"
         f"get it by hand and put it into {folder}, or name another source in the recipe"
     )
@@ -210,7 +210,7 @@ def _copy(
             sink.write(block)
             sink.flush()  # or the error comes when the file is closed
         except OSError as error:
-            raise HscError(
+            raise DataError(
                 f"{sink.name}: cannot be written ({error.strerror}); make room there, or set "
                 "HSC_DOWNLOADS to another folder, and run the same command again: what there is "
                 "stays"

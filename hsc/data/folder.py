@@ -23,7 +23,7 @@ from hsc.data import voc
 from hsc.data.pictures import SUFFIXES, is_plain, pictures_in, read_picture, shrunk_size
 from hsc.data.preprocessing import resize_picture
 from hsc.data.trial import first_of
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.pool import map_ordered
 from hsc.progress import Progress, follow, unseen
 
@@ -62,7 +62,9 @@ def import_folder(
     Raises HscError, naming the file in `source`, at the first problem.
     """
     if not source.is_dir():
-        raise HscError(f"{source}: no such folder; give the path of one with pictures and tags.csv")
+        raise DataError(
+            f"{source}: no such folder; give the path of one with pictures and tags.csv"
+        )
     tags = _by_stem(voc.read_tags(source / "tags.csv"), source / "tags.csv")
     names = _class_names(source, tags)
     _check_tags(source, names, tags)
@@ -95,7 +97,7 @@ def find_pictures(source: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in pictures_in(_picture_folder(source)):
         if path.stem in found:
-            raise HscError(
+            raise DataError(
                 f"{path} and {found[path.stem].name}: two pictures of one id; rename one of them"
             )
         found[path.stem] = path
@@ -128,7 +130,7 @@ def _by_stem(tags: Mapping[str, tuple[str, ...]], path: Path) -> dict[str, tuple
     for name, of_image in tags.items():
         image_id = _stem(name)
         if image_id in by_stem:
-            raise HscError(f"{path}: id {image_id!r} is there twice; remove one")
+            raise DataError(f"{path}: id {image_id!r} is there twice; remove one")
         by_stem[image_id] = of_image
     return by_stem
 
@@ -143,7 +145,7 @@ def _class_names(source: Path, tags: Mapping[str, tuple[str, ...]]) -> tuple[str
         return voc.read_classes(path)
     names = tuple(sorted({name for of_image in tags.values() for name in of_image}))
     if not names:
-        raise HscError(f"{source / 'tags.csv'}: no tags at all; write them as 'id,tag;tag'")
+        raise DataError(f"{source / 'tags.csv'}: no tags at all; write them as 'id,tag;tag'")
     return names
 
 
@@ -151,7 +153,7 @@ def _check_tags(source: Path, names: Sequence[str], tags: Mapping[str, tuple[str
     for image_id, of_image in tags.items():
         for name in of_image:
             if name not in names:
-                raise HscError(
+                raise DataError(
                     f"{source / 'tags.csv'}: tag {name!r} of id {image_id!r} is no class of "
                     f"{source / 'classes.txt'} ({', '.join(names)}); correct one"
                 )
@@ -187,15 +189,15 @@ def _tagged(
         if image_id not in tags:
             raise _untagged(source, image_id)
     if len(pictures) < 2:
-        raise HscError(
+        raise DataError(
             f"{_picture_folder(source)}: {len(pictures)} pictures ({', '.join(SUFFIXES)}); at "
             "least 2 are needed, to train and val"
         )
     return sorted(pictures)
 
 
-def _untagged(source: Path, image_id: str) -> HscError:
-    return HscError(
+def _untagged(source: Path, image_id: str) -> DataError:
+    return DataError(
         f"{source / 'tags.csv'}: no line for the picture {image_id!r}; add one (with nothing after "
         "the comma if it shows no class)"
     )
@@ -203,7 +205,7 @@ def _untagged(source: Path, image_id: str) -> HscError:
 
 def _picture(source: Path, pictures: Mapping[str, Path], image_id: str) -> Path:
     if image_id not in pictures:
-        raise HscError(
+        raise DataError(
             f"{_picture_folder(source) / image_id}.jpg: no such picture (nor of another format); "
             f"add it, or take {image_id!r} out of tags.csv and the split files"
         )

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hsc.data.preprocessing import longest_edge_size, resize_picture
 from hsc.data.voc import DAMAGE, IMAGE_SUFFIXES, damaged_picture, open_picture
-from hsc.errors import HscError
+from hsc.errors import PredictionError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What counts as a picture in a folder, in small or capital letters."""
@@ -44,7 +44,7 @@ def find_pictures(sources: Iterable[Path]) -> list[Path]:
     for path in found.values():
         other = by_stem.setdefault(path.stem, path)
         if other is not path:
-            raise HscError(
+            raise PredictionError(
                 f"{other} and {path}: their results would both be named {path.stem!r}; rename one "
                 "of them, or predict them into different folders"
             )
@@ -64,10 +64,10 @@ def _pictures_of(source: Path) -> Sequence[Path]:
     if source.is_file():
         return [source]
     if not source.is_dir():
-        raise HscError(f"{source}: no such file or folder; correct the path")
+        raise PredictionError(f"{source}: no such file or folder; correct the path")
     pictures = pictures_in(source)
     if not pictures:
-        raise HscError(
+        raise PredictionError(
             f"{source}: no pictures in it ({', '.join(SUFFIXES)}); folders below it are not "
             "searched: name them too"
         )
@@ -83,7 +83,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """
     with open_picture(path) as image:
         if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
-            raise HscError(
+            raise PredictionError(
                 f"{path}: a picture of 32 bits a value (mode {image.mode}), whose range is "
                 "unknown; save it with 8 or 16 bits"
             )

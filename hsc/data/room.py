@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-from hsc.errors import HscError
+from hsc.errors import DataError
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:
     """Raise HscError, in words, when fewer than `needed` bytes are free where `folder` is."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise HscError(
+        raise DataError(
             f"{folder}: {amount(free)} are free, but {what} needs {amount(needed)} more; free some "
             "and run the same command again"
         )

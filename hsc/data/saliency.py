@@ -15,7 +15,7 @@ from PIL import Image
 from hsc.data import voc
 from hsc.data.saliency_estimate import METHOD, estimate
 from hsc.data.unpack import unpack
-from hsc.errors import HscError
+from hsc.errors import SaliencyError
 from hsc.files import atomic_folder
 from hsc.pool import map_ordered
 from hsc.progress import Bars, Progress, follow, silent, unseen
@@ -64,7 +64,7 @@ def unpack_published(source: Path, root: Path, ids: Sequence[str], bars: Bars = 
             voc.write_grey(target / data.saliency_path(image_id).name, saliency)
             highest = max(highest, int(saliency.max()))
         if ids and highest <= 1:
-            raise HscError(
+            raise SaliencyError(
                 f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale "
                 "them to 0..255, 255 for what is salient"
             )
@@ -97,7 +97,7 @@ class _MapNames:
             return None
         place = self.source / path
         if path.stem in self.found:
-            raise HscError(
+            raise SaliencyError(
                 f"{self.found[path.stem]} and {place} are both named as the map of {path.stem!r}; "
                 "keep one (an archive or a folder of maps may not have the pictures too)"
             )
@@ -109,7 +109,7 @@ class _MapNames:
         missing = sorted(self._ids - set(self.found))
         if missing:
             first = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
-            raise HscError(
+            raise SaliencyError(
                 f"{self.source}: no map for {len(missing)} of {len(self._ids)} pictures ({first}); "
                 "name each <id>.png, or take another source of saliency"
             )
@@ -127,7 +127,9 @@ def _map_files(
         yield {image_id: path for image_id, path in chosen.items() if image_id is not None}
         return
     if not source.is_file():
-        raise HscError(f"{source}: no such file or folder; correct the path to the saliency maps")
+        raise SaliencyError(
+            f"{source}: no such file or folder; correct the path to the saliency maps"
+        )
     with TemporaryDirectory(dir=root, prefix="saliency.") as unpacked:
         written = unpack(
             source, Path(unpacked), names.choose, bars(f"unpacking {source.name}", "B")
@@ -149,10 +151,12 @@ def _grey(image: Image.Image, said: Path) -> NDArray[np.uint8]:
     if image.mode in ("L", "1"):
         return np.array(image.convert("L"))
     if image.mode not in ("RGB", "P"):
-        raise HscError(f"{said}: a picture of mode {image.mode}, not of 8-bit grey; {_SAVE_IT}")
+        raise SaliencyError(
+            f"{said}: a picture of mode {image.mode}, not of 8-bit grey; {_SAVE_IT}"
+        )
     colours = np.array(image.convert("RGB"))
     if (colours != colours[..., :1]).any():
-        raise HscError(
+        raise SaliencyError(
             f"{said}: in colours, so it is no saliency map, or one painted for show; {_SAVE_IT}"
         )
     return np.ascontiguousarray(colours[..., 0])

@@ -20,7 +20,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from hsc.data.pictures import shrunk_size
-from hsc.errors import HscError
+from hsc.errors import SaliencyError
 
 METHOD = (
     "mean of robust background detection (Zhu, Liang, Wei, Sun, CVPR 2014; SLIC superpixels of "
@@ -190,7 +190,7 @@ def _opencv() -> ModuleType:
         import cv2
         import cv2.ximgproc
     except ImportError as error:
-        raise HscError(
+        raise SaliencyError(
             f"saliency cannot be estimated without OpenCV and its contributed modules ({error}); "
             "pip install opencv-contrib-python-headless, or choose another saliency"
         ) from None

@@ -23,7 +23,7 @@ from hsc.data.transforms import (
     saliency_plane,
 )
 from hsc.data.voc import VocFolder
-from hsc.errors import HscError
+from hsc.errors import DataError
 
 
 def sample_rng(seed: int, position: int) -> random.Random:
@@ -100,7 +100,7 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
     def _check(self, image_id: str, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         highest = labels[labels != IGNORE].max(initial=0)
         if labels.shape != picture.shape[:2] or highest > self._folder.num_classes:
-            raise HscError(
+            raise DataError(
                 f"{self._labels / image_id}.png: labels of size {labels.shape} with indices up to "
                 f"{highest} do not belong to {self._folder.root}; run the stage that writes them"
             )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, TypeVar
 
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.progress import Progress, unseen
 
 _Item = TypeVar("_Item")
@@ -44,10 +44,10 @@ def unpack(archive: Path, folder: Path, choose: Choice, progress: Progress = uns
             _check_name(archive, chosen)
             path = folder / chosen
             if path in written:
-                raise HscError(f"{archive}: {name} and {written[path]} would both be {path}")
+                raise DataError(f"{archive}: {name} and {written[path]} would both be {path}")
             source = _read_one(opened, archive)
             if source is None:
-                raise HscError(f"{archive}: {name} is a link or no plain file; do not trust it")
+                raise DataError(f"{archive}: {name} is a link or no plain file; do not trust it")
             path.parent.mkdir(parents=True, exist_ok=True)
             with source, path.open("wb") as sink:
                 for block in _read(_blocks(source), archive):
@@ -110,9 +110,9 @@ def _read_one(opened: Callable[[], IO[bytes] | None], archive: Path) -> IO[bytes
         raise damaged(archive, error) from None
 
 
-def damaged(archive: Path, error: Exception) -> HscError:
+def damaged(archive: Path, error: Exception) -> DataError:
     """The error for an archive that cannot be read."""
-    return HscError(
+    return DataError(
         f"{archive}: damaged or truncated, or no archive ({error}); delete it and run the same "
         "command again"
     )
@@ -121,6 +121,6 @@ def damaged(archive: Path, error: Exception) -> HscError:
 def _check_name(archive: Path, name: str) -> None:
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise HscError(
+        raise DataError(
             f"{archive}: {name!r} would lie outside of the folder; do not trust this archive"
         )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data.classes import IGNORE, palette
-from hsc.errors import HscError
+from hsc.errors import DataError, SaliencyError
 
 SPLITS = ("train_aug", "train", "val")
 UNTAGGED_SPLITS = ("val", "test")
@@ -69,7 +69,7 @@ class VocFolder:
         if split not in UNTAGGED_SPLITS:
             for image_id in ids:
                 if image_id not in self._tags:
-                    raise HscError(
+                    raise DataError(
                         f"{path}: id {image_id!r} has no line in {self.root / 'tags.csv'}; add one "
                         "(with nothing after the comma if the picture shows no class)"
                     )
@@ -95,11 +95,11 @@ class VocFolder:
         """
         path = self.root / "tags.csv"
         if image_id not in self._tags:
-            raise HscError(f"{path}: no line for id {image_id!r}; add one")
+            raise DataError(f"{path}: no line for id {image_id!r}; add one")
         tags = np.zeros(self.num_classes, dtype=np.float32)
         for name in self._tags[image_id]:
             if name not in self._index:
-                raise HscError(
+                raise DataError(
                     f"{path}: tag {name!r} of id {image_id!r} is no class of "
                     f"{self.root / 'classes.txt'} ({', '.join(self.class_names)}); correct one"
                 )
@@ -113,7 +113,7 @@ class VocFolder:
             path = self.root / _IMAGES / (image_id + suffix)
             if path.is_file():
                 return path
-        raise HscError(
+        raise DataError(
             f"{self.root / _IMAGES / image_id}.jpg: no such picture (nor .png); add it or take "
             f"{image_id!r} out of the files in {split_path(self.root, 'x').parent}"
         )
@@ -147,7 +147,7 @@ class VocFolder:
         """
         path = self.saliency_path(image_id)
         if not path.is_file():
-            raise HscError(
+            raise SaliencyError(
                 f"{path}: no such saliency map, and EPS needs one for every picture; add it or "
                 "choose a baseline without saliency"
             )
@@ -163,7 +163,7 @@ class VocFolder:
         """
         path = self.mask_path(image_id)
         if not path.is_file():
-            raise HscError(
+            raise DataError(
                 f"{path}: no such mask; masks are needed for scoring only: add it, or take "
                 f"{image_id!r} out of the split that is scored"
             )
@@ -204,7 +204,7 @@ def split_path(root: Path, split: str) -> Path:
 def check_size(path: Path, values: NDArray[np.uint8], picture: Path, size: tuple[int, int]) -> None:
     """Raise HscError unless the map in `path`, (H, W), has the picture's size (H, W)."""
     if values.shape != size:
-        raise HscError(
+        raise DataError(
             f"{path}: {values.shape[1]}x{values.shape[0]} pixels, but the picture {picture} has "
             f"{size[1]}x{size[0]}; make it of the same size"
         )
@@ -213,7 +213,7 @@ def check_size(path: Path, values: NDArray[np.uint8], picture: Path, size: tuple
 def check_id(image_id: str, where: Path) -> None:
     """Raise HscError, naming `where`, for an id that is no plain file name."""
     if not image_id or image_id.startswith(".") or any(sign in image_id for sign in "/\\\0"):
-        raise HscError(
+        raise DataError(
             f"{where}: id {image_id!r} is no file name (it may not be empty, start with a dot or "
             "contain a slash); rename the picture"
         )
@@ -224,13 +224,13 @@ def check_splits(root: Path, splits: Mapping[str, Sequence[str]]) -> None:
     training = set(splits["train_aug"])
     for image_id in splits["val"]:
         if image_id in training:
-            raise HscError(
+            raise DataError(
                 f"{split_path(root, 'val')}: id {image_id!r} is in train_aug too, so the score "
                 "would be of a picture that was trained on; take it out of one of the two"
             )
     for image_id in splits["train"]:
         if image_id not in training:
-            raise HscError(
+            raise DataError(
                 f"{split_path(root, 'train')}: id {image_id!r} is not in train_aug, of which train "
                 "is the scored part; add it there or take it out here"
             )
@@ -240,14 +240,14 @@ def read_classes(path: Path) -> tuple[str, ...]:
     """Class names, one a line. Raises HscError when there are none, too many or one twice."""
     names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
     if not names:
-        raise HscError(f"{path}: no class names; write one a line")
+        raise DataError(f"{path}: no class names; write one a line")
     if len(names) >= IGNORE:
-        raise HscError(f"{path}: {len(names)} classes, masks have room for {IGNORE - 1}")
+        raise DataError(f"{path}: {len(names)} classes, masks have room for {IGNORE - 1}")
     for name in _repeated(names):
-        raise HscError(f"{path}: class {name!r} is there twice; remove one")
+        raise DataError(f"{path}: class {name!r} is there twice; remove one")
     for name in names:
         if ";" in name:
-            raise HscError(f"{path}: class {name!r} has a ';', which parts the tags; rename it")
+            raise DataError(f"{path}: class {name!r} has a ';', which parts the tags; rename it")
     return names
 
 
@@ -255,17 +255,17 @@ def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
     """Image id → tag names. Raises HscError for a file that is not as the module says."""
     lines = list(csv.reader(_text(path).splitlines()))
     if not lines or [cell.strip() for cell in lines[0]] != ["id", "tags"]:
-        raise HscError(f"{path}: the first line must be 'id,tags'")
+        raise DataError(f"{path}: the first line must be 'id,tags'")
     tags: dict[str, tuple[str, ...]] = {}
     for number, line in enumerate(lines[1:], 2):
         if not line:
             continue
         if len(line) != 2:
-            raise HscError(f"{path}: line {number} has {len(line)} columns; write 'id,tag;tag'")
+            raise DataError(f"{path}: line {number} has {len(line)} columns; write 'id,tag;tag'")
         image_id = line[0].strip()
         check_id(image_id, path)
         if image_id in tags:
-            raise HscError(f"{path}: line {number}: id {image_id!r} is there twice; remove one")
+            raise DataError(f"{path}: line {number}: id {image_id!r} is there twice; remove one")
         tags[image_id] = tuple(name.strip() for name in line[1].split(";") if name.strip())
     return tags
 
@@ -274,9 +274,9 @@ def read_ids(path: Path) -> tuple[str, ...]:
     """Ids, one a line. Raises HscError when there are none, one twice or one that is no name."""
     ids = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
     if not ids:
-        raise HscError(f"{path}: the split is empty; write one id a line")
+        raise DataError(f"{path}: the split is empty; write one id a line")
     for image_id in _repeated(ids):
-        raise HscError(f"{path}: id {image_id!r} is there twice; remove one")
+        raise DataError(f"{path}: id {image_id!r} is there twice; remove one")
     for image_id in ids:
         check_id(image_id, path)
     return ids
@@ -291,7 +291,7 @@ def read_mask(path: Path, num_classes: int) -> NDArray[np.uint8]:
     mask = _pixels(path, None)
     wrong = mask[(mask > num_classes) & (mask != IGNORE)]
     if wrong.size:
-        raise HscError(
+        raise DataError(
             f"{path}: index {wrong[0]} is impossible with {num_classes} classes (0..{num_classes} "
             f"and {IGNORE} are possible); correct the mask or classes.txt"
         )
@@ -360,11 +360,11 @@ def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except FileNotFoundError:
-        raise HscError(
+        raise DataError(
             f"{path}: no such file; a data set in VOC layout has one: add it or run prepare_data"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise HscError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
+        raise DataError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
 
 
 def _repeated(names: Iterable[str]) -> list[str]:
@@ -377,7 +377,7 @@ def open_picture(path: Path) -> Image.Image:
     try:
         return Image.open(path)
     except FileNotFoundError:
-        raise HscError(f"{path}: no such file; add it") from None
+        raise DataError(f"{path}: no such file; add it") from None
     except DAMAGE as error:
         raise damaged_picture(path, error) from None
 
@@ -386,7 +386,7 @@ def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
     """Decode a picture, converted to `mode`, or, for None, one of 8-bit indices as it is."""
     with open_picture(path) as image:
         if mode is None and image.mode not in ("P", "L"):
-            raise HscError(
+            raise DataError(
                 f"{path}: a picture of mode {image.mode}, not of class indices; save the mask as "
                 "an 8-bit palette or grey PNG"
             )
@@ -396,6 +396,6 @@ def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
             raise damaged_picture(path, error) from None
 
 
-def damaged_picture(path: Path, error: Exception) -> HscError:
+def damaged_picture(path: Path, error: Exception) -> DataError:
     """The error for a picture that Pillow could not read."""
-    return HscError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")
+    return DataError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")

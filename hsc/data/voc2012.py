@@ -24,7 +24,7 @@ from hsc.data.classes import VOC_CLASSES
 from hsc.data.room import check_room
 from hsc.data.trial import first_of
 from hsc.data.unpack import Choice, unpack
-from hsc.errors import HscError
+from hsc.errors import DataError
 from hsc.progress import Bars, Progress, follow, silent, unseen
 
 AUGMENTED = "SegmentationClassAug"
@@ -55,7 +55,7 @@ def build(
     """
     lists = root / _LISTS
     if test is not None and not test.is_file():
-        raise HscError(f"{test}: no such file; correct prepare_data.test, or set it to null")
+        raise DataError(f"{test}: no such file; correct prepare_data.test, or set it to null")
     root.mkdir(parents=True, exist_ok=True)
     archives = [archive for archive in (trainval, test) if archive is not None]
     check_room(root, sum(archive.stat().st_size for archive in archives), "VOC 2012 unpacked")
@@ -94,20 +94,20 @@ def write_augmented(root: Path, sbd: Path, ids: Sequence[str], progress: Progres
         mask = read_sbd_mask(sbd / f"{image_id}.mat")
         with Image.open(voc.layout(root, image_id).image) as picture:
             if (picture.height, picture.width) != mask.shape:
-                raise HscError(f"{image_id}.mat: {mask.shape}, another size than its picture's")
+                raise DataError(f"{image_id}.mat: {mask.shape}, another size than its picture's")
         voc.write_mask(target, mask)
 
 
 def read_sbd_mask(path: Path) -> NDArray[np.uint8]:
     """The class indices (H, W) uint8 in one of SBD's MATLAB files. Raises HscError."""
     if not path.is_file():
-        raise HscError(f"{path.name}: not in SBD's archive; get it again")
+        raise DataError(f"{path.name}: not in SBD's archive; get it again")
     try:
         mask = loadmat(path)["GTcls"]["Segmentation"][0, 0]
     except (KeyError, IndexError, ValueError, TypeError, OSError, MatReadError) as error:
-        raise HscError(f"{path.name}: no mask of SBD ({error}); get the archive again") from None
+        raise DataError(f"{path.name}: no mask of SBD ({error}); get the archive again") from None
     if mask.ndim != 2 or mask.max(initial=0) > len(VOC_CLASSES):
-        raise HscError(f"{path.name}: {mask.shape} with indices up to {mask.max(initial=0)}")
+        raise DataError(f"{path.name}: {mask.shape} with indices up to {mask.max(initial=0)}")
     return mask.astype(np.uint8)
 
 
@@ -124,7 +124,7 @@ def check_counts(splits: Mapping[str, tuple[str, ...]], counts: Mapping[str, int
     """Raise HscError unless every split has as many pictures as it should."""
     for name, ids in splits.items():
         if len(ids) != counts[name]:
-            raise HscError(
+            raise DataError(
                 f"{name}: {len(ids)} pictures, but VOC 2012 has {counts[name]}; the archives are "
                 "not those of VOC 2012 and SBD"
             )
@@ -139,13 +139,13 @@ def read_objects(path: Path) -> tuple[str, ...]:
     try:
         tree = ElementTree.parse(path)
     except FileNotFoundError:
-        raise HscError(f"{path.name}: not in the archive, so this picture has no tags") from None
+        raise DataError(f"{path.name}: not in the archive, so this picture has no tags") from None
     except ElementTree.ParseError as error:
-        raise HscError(f"{path.name}: no XML ({error}); get the archive again") from None
+        raise DataError(f"{path.name}: no XML ({error}); get the archive again") from None
     # parts of a person have names too, but are no objects of their own
     found = {(node.findtext("name") or "").strip() for node in tree.getroot().findall("object")}
     if unknown := sorted(found - {*VOC_CLASSES}):
-        raise HscError(f"{path.name}: {', '.join(map(repr, unknown))} is no class of VOC")
+        raise DataError(f"{path.name}: {', '.join(map(repr, unknown))} is no class of VOC")
     return tuple(name for name in VOC_CLASSES if name in found)
 
 

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from hsc.data.stream import StepSampler
 from hsc.distributed import own_share, processes
 from hsc.engine.runtime import Runtime
-from hsc.errors import HscError
+from hsc.errors import HscError, MachineError
 
 
 def step_batches(
@@ -22,7 +22,7 @@ def step_batches(
     the whole. Raises HscError when it cannot be shared out evenly.
     """
     if batch_size % processes():
-        raise HscError(
+        raise MachineError(
             f"batch_size: {batch_size} pictures cannot be shared among {processes()} processes; "
             "change one of them"
         )
@@ -47,7 +47,8 @@ class _Loader(DataLoader[Any]):
         try:
             yield from super().__iter__()
         except HscError as error:
-            raise HscError(str(error).rpartition("HscError: ")[2].strip()) from None
+            kind = type(error)
+            raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip()) from None
 
 
 def _loader_options(runtime: Runtime) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from hsc.distributed import process_group
-from hsc.errors import HscError
+from hsc.errors import MachineError
 from hsc.launch import Place, read_place
 from hsc.memory import keep_freed_memory
 
@@ -44,12 +44,12 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
     cuda = torch.cuda.is_available()
     name = environment.get("HSC_DEVICE", "cuda" if cuda else "cpu")
     if not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
-        raise HscError(f"HSC_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N")
+        raise MachineError(f"HSC_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda" and not cuda:
-        raise HscError(f"HSC_DEVICE: {name!r} asked for, but no GPU is usable; use cpu")
+        raise MachineError(f"HSC_DEVICE: {name!r} asked for, but no GPU is usable; use cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HscError(
+        raise MachineError(
             f"HSC_DEVICE: {name!r} asked for, but cuda:{torch.cuda.device_count() - 1} is the last"
         )
     if device.type == "cuda" and place.processes > 1:
@@ -57,7 +57,7 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
     on_gpu = device.type == "cuda"
     precision = environment.get("HSC_PRECISION", "bf16" if on_gpu else "fp32")
     if precision not in ("fp32", "bf16"):
-        raise HscError(f"HSC_PRECISION: {precision!r} is unknown; use fp32 or bf16")
+        raise MachineError(f"HSC_PRECISION: {precision!r} is unknown; use fp32 or bf16")
     cores = max(1, (os.cpu_count() or 1) // place.local_processes)
     default_workers = min(8, cores) if on_gpu else 0
     return Runtime(device, precision == "bf16", _read_workers(environment, default_workers))
@@ -91,12 +91,12 @@ def one_thread() -> Iterator[None]:
 
 def _own_gpu(device: torch.device, place: Place) -> torch.device:
     if device.index is not None:
-        raise HscError(
+        raise MachineError(
             f"HSC_DEVICE: '{device}' is one GPU for {place.processes} processes; use cuda, then "
             "each process takes its own"
         )
     if place.local_processes > torch.cuda.device_count():
-        raise HscError(
+        raise MachineError(
             f"torchrun: {place.local_processes} processes on a machine with "
             f"{torch.cuda.device_count()} GPUs; start one for each GPU, or set HSC_DEVICE=cpu"
         )
@@ -106,7 +106,7 @@ def _own_gpu(device: torch.device, place: Place) -> torch.device:
 def _read_workers(environment: Mapping[str, str], default: int) -> int:
     text = environment.get("HSC_WORKERS", str(default))
     if not text.isdecimal():
-        raise HscError(f"HSC_WORKERS: {text!r} is no number of processes; use 0, 1, 2, ...")
+        raise MachineError(f"HSC_WORKERS: {text!r} is no number of processes; use 0, 1, 2, ...")
     return int(text)
 
 

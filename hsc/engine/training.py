@@ -19,7 +19,7 @@ from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import set_rate
 from hsc.engine.runtime import Runtime
 from hsc.engine.whole_batch import use_whole_batch
-from hsc.errors import HscError
+from hsc.errors import HscError, MachineError
 from hsc.progress import Bars, silent
 
 Batch = dict[str, Tensor]
@@ -97,7 +97,7 @@ def check_start(start: int, resume: ResumeFile, runtime: Runtime) -> None:
     """
     starts = set(gather(torch.tensor([start], device=runtime.device)).tolist())
     if len(starts) > 1:
-        raise HscError(
+        raise MachineError(
             f"{resume.path}: the processes found states of different steps; run all of them in one "
             "folder, or delete the state everywhere"
         )

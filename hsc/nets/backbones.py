@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hsc.errors import HscError
+from hsc.errors import ExperimentError
 
 
 class Features(NamedTuple):
@@ -186,18 +186,18 @@ def build_backbone(
     """
     if name not in _BACKBONES:
         known = ", ".join(backbone_names())
-        raise HscError(f"backbone: {name!r} is unknown; there are: {known}")
+        raise ExperimentError(f"backbone: {name!r} is unknown; there are: {known}")
     entry = _BACKBONES[name]
     if output_stride not in entry.strides:
         strides = " or ".join(str(stride) for stride in entry.strides)
-        raise HscError(
+        raise ExperimentError(
             f"output_stride: the backbone {name} has {strides}, got {output_stride}; "
             "change it in the recipe"
         )
     if entry.takes_widths and widths is None:
-        raise HscError(f"widths: the backbone {name} needs them; give them in the recipe")
+        raise ExperimentError(f"widths: the backbone {name} needs them; give them in the recipe")
     if not entry.takes_widths and widths is not None:
-        raise HscError(
+        raise ExperimentError(
             f"widths: the backbone {name} has widths of its own, got {list(widths)}; "
             "remove the key from the recipe or set it to null"
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from hsc.errors import HscError
+from hsc.errors import ExperimentError, WeightsError
 from hsc.nets.backbones import Backbone, build_backbone
 from hsc.nets.cam import CamNetwork, ContextProjector, Projector
 from hsc.nets.deeplab import Aspp, DeepLab, LargeFov
@@ -75,7 +75,7 @@ def load_deeplab(path: Path) -> tuple[DeepLab, Spec]:
     try:
         network = deeplab_network(spec)
     except KeyError as error:
-        raise HscError(
+        raise WeightsError(
             f"{path}: its specification has no {error}, as another version wrote it; run "
             "train_segmentation again"
         ) from None
@@ -93,7 +93,7 @@ def load_backbone(backbone: Backbone, path: Path, spec: Spec) -> Spec:
     found, state = load_weights(path, "backbone")
     for key in ("backbone", "widths"):
         if found[key] != spec[key]:
-            raise HscError(
+            raise WeightsError(
                 f"{path}: its {key} is {found[key]}, the recipe's is {spec[key]}; "
                 "run prepare_backbone again"
             )
@@ -104,7 +104,7 @@ def load_backbone(backbone: Backbone, path: Path, spec: Spec) -> Spec:
 def check_classes(path: Path, spec: Spec, class_names: tuple[str, ...]) -> None:
     """Raise HscError when weights were trained for other classes than the data set has."""
     if tuple(spec["class_names"]) != class_names:
-        raise HscError(
+        raise WeightsError(
             f"{path}: trained for the classes {', '.join(spec['class_names'])}, the data set has "
             f"{', '.join(class_names)}; train again on this data set"
         )
@@ -123,7 +123,7 @@ def _segmentation_head(in_channels: int, how: Spec) -> Aspp | LargeFov:
         )
     if how["kind"] == "largefov":
         return LargeFov(in_channels, how["channels"], how["dilation"], how["norm_momentum"])
-    raise HscError(f"head.kind: {how['kind']!r} is unknown; there are: aspp, largefov")
+    raise ExperimentError(f"head.kind: {how['kind']!r} is unknown; there are: aspp, largefov")
 
 
 def _class_projector(kind: str, in_channels: int, channels: int) -> nn.Module:
@@ -142,4 +142,4 @@ def _pixel_projector(kind: str, in_channels: int, channels: int) -> nn.Module:
 
 def _check_projector(kind: str) -> None:
     if kind not in ("paper", "published"):
-        raise HscError(f"projector: {kind!r} is unknown; there are: paper, published")
+        raise ExperimentError(f"projector: {kind!r} is unknown; there are: paper, published")

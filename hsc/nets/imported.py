@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from hsc.data.classes import VOC_CLASSES
-from hsc.errors import HscError
+from hsc.errors import WeightsError
 from hsc.files import atomic_file
 from hsc.nets import mxnet_params, published, published_deeplab
 from hsc.nets.backbones import backbone_names, build_backbone
@@ -157,10 +157,10 @@ def locate(
 ) -> Source:
     """Find the file; download named weights of torchvision. Raises HscError as `read_weights`."""
     if layout not in LAYOUTS:
-        raise HscError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
+        raise WeightsError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
     held = _HELD.get(layout, ("resnet38",))
     if backbone not in held:
-        raise HscError(
+        raise WeightsError(
             f"layout: {layout} holds {' or '.join(held)}, but the backbone is {backbone}; "
             "change one of them"
         )
@@ -174,7 +174,7 @@ def locate(
             if source in segmentation:
                 refuse_masks(source, f"it names weights of torchvision's {network}", supervision)
                 return _downloaded(network, segmentation[source], bars)
-            raise HscError(
+            raise WeightsError(
                 f"{source}: no such file, and torchvision has no such weights of {backbone}; "
                 f"there are: {', '.join(urls)}"
             )
@@ -204,11 +204,11 @@ def check_digest(path: Path, expected: str | None) -> str:
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
-        raise HscError(f"{path}: no such file; give the path of the weights") from None
+        raise WeightsError(f"{path}: no such file; give the path of the weights") from None
     except OSError as error:
-        raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
     if expected is not None and digest != expected.lower():
-        raise HscError(
+        raise WeightsError(
             f"{path}: its SHA-256 is {digest}, not {expected.lower()}; get the file that was meant "
             "or, if the new one is right, change sha256"
         )
@@ -253,7 +253,7 @@ def _own(path: Path, backbone: str) -> Imported:
     """A weights file of this package, on the backbone that is asked for."""
     kind, spec, state = load_any(path, ("backbone", *OF_KIND))
     if spec["backbone"] != backbone:
-        raise HscError(
+        raise WeightsError(
             f"{path}: its backbone is {spec['backbone']}, not {backbone}; change one of them"
         )
     trained_on = spec.get("origin", {}).get("supervision", "not recorded")
@@ -319,10 +319,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
         if isinstance(value.get(wrapper), dict):
             value = value[wrapper]
     if not value:
-        raise HscError(f"{path}: an empty state_dict; give the file with the weights")
+        raise WeightsError(f"{path}: an empty state_dict; give the file with the weights")
     strange = [repr(key) for key, entry in value.items() if not _is_entry(key, entry)]
     if strange:
-        raise HscError(
+        raise WeightsError(
             f"{path}: no state_dict, these are no tensors with names: {', '.join(strange)}; "
             f"give a state_dict, bare or under {' or '.join(_WRAPPERS)}"
         )
@@ -350,7 +350,9 @@ def checked(state: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
         else:
             found[key] = tensor.float()
     if problems:
-        raise HscError(f"{path}: unusable weights: {'; '.join(problems)}; download the file again")
+        raise WeightsError(
+            f"{path}: unusable weights: {'; '.join(problems)}; download the file again"
+        )
     return found
 
 
@@ -372,12 +374,12 @@ def _download(name: str, url: str, bars: Bars) -> Path:
                 if not check_digest(partial, None).startswith(prefix):
                     raise OSError(f"its SHA-256 does not begin with {prefix}")
         except (OSError, http.client.HTTPException) as error:
-            raise HscError(
+            raise WeightsError(
                 f"{name}: cannot be downloaded from {url} ({error}); download it by other means "
                 "and give its path"
             ) from None
     if not check_digest(path, None).startswith(prefix):
-        raise HscError(f"{path}: damaged, its SHA-256 does not begin with {prefix}; delete it")
+        raise WeightsError(f"{path}: damaged, its SHA-256 does not begin with {prefix}; delete it")
     return path
 
 

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from hsc.errors import HscError
+from hsc.errors import WeightsError
 
 _LIST_MAGIC = 0x112
 _V1, _V2, _V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
@@ -65,9 +65,11 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
         with path.open("rb") as stream:
             return _List(path, stream).read()
     except FileNotFoundError:
-        raise HscError(f"{path}: no such file; give the path of an MXNet .params file") from None
+        raise WeightsError(
+            f"{path}: no such file; give the path of an MXNet .params file"
+        ) from None
     except OSError as error:
-        raise HscError(f"{path}: cannot be read ({error.strerror})") from None
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def resnet38_key(name: str) -> str:
@@ -204,8 +206,8 @@ class _List:
             raise self._damaged("the file ends early")
         return data
 
-    def _damaged(self, what: str) -> HscError:
+    def _damaged(self, what: str) -> WeightsError:
         return self._problem(f"damaged or truncated: {what}; download it again")
 
-    def _problem(self, what: str) -> HscError:
-        return HscError(f"{self._path}: {what}")
+    def _problem(self, what: str) -> WeightsError:
+        return WeightsError(f"{self._path}: {what}")

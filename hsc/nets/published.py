@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from hsc.errors import HscError
+from hsc.errors import WeightsError
 from hsc.nets.resnet38 import ResNet38
 
 _HEAD = "head.weight"
@@ -107,7 +107,7 @@ def cam_spec(layout: str, class_names: tuple[str, ...]) -> dict[str, Any]:
     """
     found = _layout(layout)
     if found.background is None:
-        raise HscError(f"layout: {layout} is no CAM network; import it as what it is")
+        raise WeightsError(f"layout: {layout} is no CAM network; import it as what it is")
     return {
         "backbone": "resnet38",
         "widths": None,
@@ -160,7 +160,7 @@ def convert(
     found = _layout(layout)
     shapes = expected_shapes(layout, num_classes)
     if problems := differences(state, shapes):
-        raise HscError(f"{path}: not in the layout {layout}: " + "; ".join(problems))
+        raise WeightsError(f"{path}: not in the layout {layout}: " + "; ".join(problems))
     converted = {
         _our_key(found, key): state.get(key, torch.tensor(0))  # see _MAY_BE_MISSING
         for key in shapes
@@ -198,7 +198,7 @@ def to_published(layout: str, state: dict[str, Tensor], num_classes: int = 20) -
 
 def _layout(name: str) -> Layout:
     if name not in LAYOUTS:
-        raise HscError(f"layout: {name!r} is unknown; there are: {', '.join(sorted(LAYOUTS))}")
+        raise WeightsError(f"layout: {name!r} is unknown; there are: {', '.join(sorted(LAYOUTS))}")
     return LAYOUTS[name]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hsc.errors import HscError
+from hsc.errors import WeightsError
 from hsc.nets.build import deeplab_network
 from hsc.nets.published import differences
 
@@ -63,7 +63,7 @@ def convert(state: dict[str, Tensor], path: Path, num_classes: int = 20) -> dict
     """
     shapes = expected_shapes(num_classes)
     if problems := differences(state, shapes):
-        raise HscError(f"{path}: not in the layout deeplabv2: " + "; ".join(problems))
+        raise WeightsError(f"{path}: not in the layout deeplabv2: " + "; ".join(problems))
     ours = {published: ours for ours, published in _NAMES.items()}
     return {_renamed(key, ours): state.get(key, torch.tensor(0)) for key in shapes}
 

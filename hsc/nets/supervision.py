@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-from hsc.errors import HscError
+from hsc.errors import WeightsError
 
 MASKS = "masks"
 
@@ -59,7 +59,7 @@ def without_head(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def refuse_masks(source: object, reason: str, supervision: str | None) -> None:
     """Raise HscError unless `supervision` is "masks"; `reason` says how they are known."""
     if supervision != MASKS:
-        raise HscError(
+        raise WeightsError(
             f"{source}: {reason}, so its weights were trained on segmentation masks, which is "
             "stronger supervision than image tags; take weights that have seen labels only "
             "(ImageNet), or say `supervision: masks`, and the metrics will too"

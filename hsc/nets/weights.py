@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from hsc.errors import HscError
+from hsc.errors import WeightsError
 from hsc.files import atomic_file
 
 _FORMAT = 1
@@ -46,13 +46,13 @@ def load_whole(path: Path) -> dict[str, Any]:
     try:
         value = _load(path, any_version=False)
     except FileNotFoundError:
-        raise HscError(f"{path}: no such file; run the stage that writes it") from None
+        raise WeightsError(f"{path}: no such file; run the stage that writes it") from None
     except _DAMAGE as error:
-        raise HscError(
+        raise WeightsError(
             f"{path}: no readable weights file ({_reason(error)}); write it again"
         ) from None
     if not isinstance(value, dict):
-        raise HscError(f"{path}: holds a {type(value).__name__}, not a weights file")
+        raise WeightsError(f"{path}: holds a {type(value).__name__}, not a weights file")
     return value
 
 
@@ -65,14 +65,14 @@ def load_foreign(path: Path) -> dict[str, Any]:
     try:
         value = _load(path, any_version=True)
     except FileNotFoundError:
-        raise HscError(f"{path}: no such file; give the path of the weights") from None
+        raise WeightsError(f"{path}: no such file; give the path of the weights") from None
     except _DAMAGE as error:
-        raise HscError(
+        raise WeightsError(
             f"{path}: no readable checkpoint ({_reason(error)}); download it again, or save its "
             "state_dict alone with the program that wrote it"
         ) from None
     if not isinstance(value, dict):
-        raise HscError(f"{path}: holds a {type(value).__name__}, not a state_dict; save that")
+        raise WeightsError(f"{path}: holds a {type(value).__name__}, not a state_dict; save that")
     return value
 
 
@@ -117,7 +117,7 @@ def load_any(
     """
     value = load_whole(path)
     if value.get("format") != _FORMAT or value.get("kind") not in kinds:
-        raise HscError(
+        raise WeightsError(
             f"{path}: expected {' or '.join(kinds)} weights in format {_FORMAT}, found "
             f"{value.get('kind')!r} in format {value.get('format')!r}; run the stage that writes it"
         )
@@ -136,7 +136,7 @@ def check_state(
         if expected[key].shape != state[key].shape
     ]
     if problems:
-        raise HscError(f"{path}: weights of another network: " + "; ".join(problems))
+        raise WeightsError(f"{path}: weights of another network: " + "; ".join(problems))
 
 
 def load_state(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:

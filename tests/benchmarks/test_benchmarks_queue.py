@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import queue
-from benchmarks.experiments import Experiment, experiment_refs
 from benchmarks.rows import MAIN, select
+from hsc.compare.experiments import Experiment
 from hsc.errors import HscError
 
 STATUS = """\
@@ -118,11 +118,6 @@ def test_uncommitted_changes_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "a").write_text("2")
     with pytest.raises(HscError, match="commit or stash\n M a"):
         queue.require_committed()
-
-
-def test_a_folder_without_git_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HscError, match="git for-each-ref"):
-        experiment_refs(tmp_path)
 
 
 def test_targets_are_stages() -> None:

@@ -122,17 +122,6 @@ def test_the_page_is_the_same_for_the_same_runs(runs: dict[str, Run]) -> None:
     assert "\n\n\n" not in page
 
 
-def test_numbers() -> None:
-    assert tables.number(None) == "–"
-    assert tables.number(-0.04, sign=True) == "+0.0"
-    assert tables.number(-1.25, 1) == "-1.2"
-    assert tables.spread([]) == "–"
-    assert tables.spread([3.0]) == "3.0"
-    assert tables.p_text(None) == "–"
-    assert tables.p_text(0.0004) == "< 0.001"
-    assert tables.p_text(0.0006) == "0.001"
-
-
 def test_command(runs: dict[str, Run], tmp_path: Path) -> None:
     source, out = tmp_path / "runs.json", tmp_path / "table.md"
     write_runs(source, runs)

@@ -3,8 +3,11 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import special
 
-from benchmarks.paired import p_value, paired, quantile
+from hsc.compare.statistics import p_value, paired, quantile
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,17 @@ def test_p_values_in_closed_form(t: float) -> None:
     # 1 df is Cauchy's distribution; with 2 df the distribution function is algebraic.
     assert p_value(t, 1) == pytest.approx(1 - 2 / math.pi * math.atan(abs(t)), rel=1e-9)
     assert p_value(t, 2) == pytest.approx(1 - abs(t) / math.sqrt(2 + t * t), rel=1e-9)
+
+
+@given(st.integers(1, 400), st.floats(0, 60))
+def test_p_values_are_those_of_scipy(df: int, t: float) -> None:
+    assert p_value(t, df) == pytest.approx(2 * special.stdtr(df, -t), abs=1e-12)
+
+
+@given(st.integers(1, 400), st.floats(0.5, 0.9995))
+def test_quantiles_are_those_of_scipy(df: int, probability: float) -> None:
+    expected = special.stdtrit(df, probability)
+    assert quantile(df, probability) == pytest.approx(expected, rel=1e-8, abs=1e-9)
 
 
 def test_p_value_of_no_difference_is_one() -> None:
