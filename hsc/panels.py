@@ -7,7 +7,7 @@ from hsc.crf import CrfConfig
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.nets.deeplab import DeepLab
-from hsc.report import Panel
+from hsc.report.panels import Panel
 from hsc.scoring import read_labels
 from hsc.segmentation import predict_labels
 from hsc.store import CamReader
