@@ -1,8 +1,8 @@
 """The page's charts as inline SVG that follows the page's colours and font.
 
-A chart is drawn with stand-ins for its colours, which become the page's (`currentColor`, `var(--…)`)
-in the SVG: so it is right on light and on dark. Text stays text. The same values give the same
-bytes.
+A chart is drawn with stand-ins for its colours, which become the page's (`currentColor` and
+`var(--series-1)`, for instance) in the SVG: so it is right on light and on dark. Text stays text.
+The same values give the same bytes.
 
 Letters: n steps of a training.
 """
@@ -68,7 +68,9 @@ _MARKERS = {"seeds": "o", "crf": "D", "masks": "s"}
 
 def threshold_chart(curve: Curve) -> str:
     """mIoU of the seeds over the threshold, the threshold used and the best one marked."""
-    return _curve_chart(curve, curve.thresholds, curve.miou, "threshold", "mIoU (%)", "upper right")
+    return _curve_chart(
+        curve, curve.thresholds, curve.miou, "threshold", "mIoU (%)", "lower center"
+    )
 
 
 def precision_chart(curve: Curve) -> str:
@@ -84,22 +86,26 @@ def _curve_chart(
     with mpl.rc_context(_STYLE):
         figure, axis = _figure(WIDTH, HEIGHT)
         axis.plot(x, y, color=_SERIES[0])
-        marked = ((curve.used, "used", "o", _SERIES[1], 7), (curve.best, "best", "o", "none", 12))
-        for index, word, marker, fill, size in marked:
-            if index is None:
-                continue
-            threshold, miou = curve.thresholds[index], curve.miou[index]
-            label = f"{word}: threshold {threshold:.2f}, mIoU {miou:.1f} %"
+        for word, index, fill in _marked(curve):
+            said = f"{word}: {curve.thresholds[index]:.2f}, mIoU {curve.miou[index]:.1f} %"
             axis.plot(
-                x[index], y[index], marker, markersize=size, color=fill, label=label,
-                markeredgecolor=_SERIES[1], markeredgewidth=1.6,
+                x[index], y[index], "o", markersize=8, color=fill, label=said,
+                markeredgecolor=_SERIES[1], markeredgewidth=1.8, linestyle="none",
             )  # fmt: skip
         axis.set_xlabel(across)
         axis.set_ylabel(up)
         axis.set_ylim(bottom=0)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(loc=corner)
+            axis.legend(loc=corner, handletextpad=0.3)
         return _svg(figure, f"{up} against {across} of the seeds, threshold by threshold")
+
+
+def _marked(curve: Curve) -> list[tuple[str, int, str]]:
+    """What to call a marked threshold, its index, the filling of its mark."""
+    if curve.used is not None and curve.used == curve.best:
+        return [("threshold used, the best", curve.used, _SERIES[1])]
+    marks = (("threshold used", curve.used, _SERIES[1]), ("best threshold", curve.best, "none"))
+    return [(word, index, fill) for word, index, fill in marks if index is not None]
 
 
 def class_charts(scores: Mapping[str, Scores], titles: Mapping[str, str]) -> list[str]:
@@ -128,13 +134,13 @@ def _class_chart(
     with mpl.rc_context(_STYLE):
         figure, axis = _figure(WIDTH, 76 + 19 * len(names))
         axis.barh(
-            rows, [scores[last].iou[name] for name in names], 0.66, color=_SERIES[0],
-            label=titles[last],
+            rows, [scores[last].iou[name] for name in names], 0.7, color=_SERIES[0],
+            alpha=0.5, label=titles[last],
         )  # fmt: skip
         for number, step in enumerate(others, 1):
             iou = [scores[step].iou.get(name, np.nan) for name in names]
             axis.plot(
-                iou, rows, _MARKERS[step], color=_SERIES[number], markersize=6,
+                iou, rows, _MARKERS[step], color=_SERIES[number], markersize=7,
                 markeredgecolor=_INK, markeredgewidth=0.6, label=titles[step],
             )  # fmt: skip
         axis.set_yticks(rows, names)
@@ -220,10 +226,15 @@ def _svg(figure: Figure, described: str) -> str:
     text = re.sub(r"<(metadata|style).*?</\1>\s*", "", text, flags=re.DOTALL)
     text = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", text)
     text = re.sub(r" font-family: [^;\"]*;", "", text)
-    text = re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
+    text = re.sub(r'="[^"]*"', lambda attribute: _rounded(attribute[0]), text)
     for stand_in, colour in _ON_THE_PAGE.items():
         text = text.replace(stand_in, colour)
     return _label(_rename_ids(text), figure.get_figwidth() * 72, described)
+
+
+def _rounded(attribute: str) -> str:
+    """Coordinates to a hundredth of a pixel."""
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", attribute)
 
 
 def _rename_ids(text: str) -> str:

@@ -17,9 +17,11 @@ from hsc.data.voc import read_image
 from hsc.errors import HscError
 from hsc.params import Recipe, RunParams
 from hsc.report.provenance import (
+    Change,
     Commit,
     Version,
     Weights,
+    read_changes,
     read_commit,
     read_versions,
     read_weights,
@@ -171,6 +173,7 @@ class Facts:
     timings: tuple[Timing, ...]
     versions: tuple[Version, ...]
     commit: Commit | None
+    changes: tuple[Change, ...]
     missing: tuple[Missing, ...]
 
 
@@ -220,6 +223,7 @@ def gather(where: Where) -> Facts:
         timings=timings,
         versions=read_versions(timings),
         commit=read_commit(where.params, recipe_path),
+        changes=read_changes(where.params.with_name("dvc.lock"), where.params, recipe_path),
         missing=read_missing(where, psa),
     )
 

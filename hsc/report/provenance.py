@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from hsc.errors import HscError
 from hsc.files import digest_file
 from hsc.psa_off import OFF
 from hsc.report.timings import Timing
@@ -20,6 +21,7 @@ PACKAGES = (
     "pillow", "h5py", "pydantic", "matplotlib", "dvc",
 )  # fmt: skip
 """The installed packages that have a say in what comes out, or in how the run is kept."""
+_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WRITTEN_BY_RUNS = ("dvc.lock", "metrics/", "plots/")
 
 
@@ -46,11 +48,21 @@ class Commit:
 
 @dataclass(frozen=True)
 class Version:
-    """Of a package, in this environment; `then`: other versions that stages recorded, by stage."""
+    """Of a package, in this environment; `then`: other versions, and the stages that had them."""
 
     name: str
     now: str | None
-    then: tuple[tuple[str, str], ...] = ()
+    then: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter that is not as it was when stages ran; the values as YAML."""
+
+    key: str
+    then: str
+    now: str
+    stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -127,17 +139,61 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout
 
 
+def read_changes(lock: Path, params: Path, recipe: Path) -> tuple[Change, ...]:
+    """What `dvc.lock` says that stages ran with and is otherwise now; nothing without such a file.
+
+    Only a stage of the lock that ran with this recipe or with none can be compared key by key; of
+    another, that `data` differs is enough. Raises HscError for a lock that is no YAML of stages.
+    """
+    if not lock.exists():
+        return ()
+    try:
+        stages = yaml.load(lock.read_text("utf-8"), _FastLoader)["stages"]
+        recorded = [
+            (name, Path(file).name, key, then)
+            for name, stage in stages.items()
+            for file, values in stage.get("params", {}).items()
+            for key, then in values.items()
+        ]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        raise HscError(f"{lock}: cannot be read; restore it (`git checkout dvc.lock`)") from None
+    now = {path.name: yaml.safe_load(path.read_text("utf-8")) for path in (params, recipe)}
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for name, file, key, then in recorded:
+        if file not in now:
+            continue
+        before, after = flat(then, key), flat(_at(now[file], key), key)
+        for each in before | after:
+            if before.get(each) != after.get(each):
+                words = each, _word(before.get(each)), _word(after.get(each))
+                found.setdefault(words, []).append(name)
+    return tuple(Change(*words, tuple(stages)) for words, stages in found.items())
+
+
+def _at(values: Any, key: str) -> Any:
+    """The value at a key with dots; None where there is none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
+
+
 def read_versions(timings: Iterable[Timing]) -> tuple[Version, ...]:
     """Python and PACKAGES here, and what the stages' records say otherwise."""
     now = {"python": platform.python_version(), **{name: _installed(name) for name in PACKAGES}}
-    then: dict[str, dict[str, str]] = {}
+    then: dict[str, dict[str, list[str]]] = {}
     for timing in timings:
         recorded = timing.record.versions if timing.record is not None else {}
         for name, version in recorded.items():
             if now.get(name) != version:
-                then.setdefault(name, {})[timing.stage.name] = version
-    names = [*now, *sorted(then.keys() - now.keys())]
-    return tuple(Version(name, now.get(name), tuple(then.get(name, {}).items())) for name in names)
+                then.setdefault(name, {}).setdefault(version, []).append(timing.stage.name)
+    return tuple(
+        Version(
+            name,
+            now.get(name),
+            tuple((version, tuple(stages)) for version, stages in then.get(name, {}).items()),
+        )
+        for name in [*now, *sorted(then.keys() - now.keys())]
+    )
 
 
 def _installed(package: str) -> str | None:

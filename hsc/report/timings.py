@@ -67,8 +67,12 @@ def read_timings(outputs: Path, metrics: Path, psa: bool, records: Path) -> tupl
 
 
 def total_seconds(timings: Sequence[Timing]) -> float:
-    """The time of all stages whose time is known."""
-    return sum(timing.record.seconds for timing in timings if timing.record is not None)
+    """The time of all stages whose time is known.
+
+    Two stages of one script that made the same have one record, which counts once.
+    """
+    records = [timing.record for timing in timings if timing.record is not None]
+    return sum({(each.stage, each.digest): each.seconds for each in records}.values())
 
 
 def duration(seconds: float) -> str:
