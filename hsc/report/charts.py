@@ -132,7 +132,8 @@ def _class_chart(
 ) -> str:
     rows = np.arange(len(names))
     with mpl.rc_context(_STYLE):
-        figure, axis = _figure(WIDTH, 76 + 19 * len(names))
+        legend_rows = 1 if len(scores) < 4 else 2
+        figure, axis = _figure(WIDTH, 56 + 20 * legend_rows + 19 * len(names))
         axis.barh(
             rows, [scores[last].iou[name] for name in names], 0.7, color=_SERIES[0],
             alpha=0.5, label=titles[last],
@@ -149,7 +150,12 @@ def _class_chart(
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.set_xlim(0, 100)
         axis.set_xlabel("IoU (%)")
-        figure.legend(loc="outside upper center", ncols=4, handletextpad=0.4, columnspacing=1.2)
+        figure.legend(
+            loc="outside upper center",
+            ncols=-(-len(scores) // legend_rows),
+            handletextpad=0.4,
+            columnspacing=1.2,
+        )
         return _svg(figure, f"IoU by class: {', '.join(names)}")
 
 

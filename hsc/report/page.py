@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hsc.data.room import amount
 from hsc.files import atomic_file
 from hsc.report import charts, words
 from hsc.report.facts import STEPS, Confusion, Facts, Panel, Training
@@ -100,7 +101,7 @@ def render(facts: Facts) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"amount": words.memory, "origin": words.origin}
+    environment.filters |= {"amount": amount, "origin": words.origin}
     style = resources.files("hsc.report").joinpath("style.css").read_text("utf-8")
     return environment.get_template("page.html").render(
         style=Markup(style), facts=facts, **_context(facts)
@@ -143,11 +144,11 @@ def _context(facts: Facts) -> dict[str, Any]:
 def scores(facts: Facts) -> tuple[Score, ...]:
     """The columns of the score table, in the papers' order."""
     columns = []
-    for step, stage in STEPS.items():
+    for step in STEPS:
         found = facts.scores.get(step)
         title = words.STEP_TITLES[step]
         if found is None:
-            columns.append(Score(title, None, f"not run: {stage}", ()))
+            columns.append(Score(title, None, "not run", ()))
         elif found.miou is None:
             columns.append(Score(title, None, f"no masks for {found.split}", ()))
         else:
@@ -220,13 +221,13 @@ def training_plots(training: Training) -> tuple[Plot, ...]:
     plots = [
         Plot(
             name.replace("_", " "),
-            words.term(name),
+            words.term(name, training),
             Markup(charts.loss_chart(name, training.steps, values)),
         )
         for name, values in training.terms.items()
     ]
     rate = Markup(charts.rate_chart(training.steps, training.rate))
-    return (*plots, Plot("learning rate", "of the pretrained weights", rate))
+    return (*plots, Plot("learning rate", "", rate))
 
 
 def heat_maps(facts: Facts) -> tuple[HeatMap, ...]:
@@ -264,8 +265,8 @@ def timing_view(timing: Timing) -> TimingView:
         timing,
         duration(record.seconds),
         "off" if timing.off else "",
-        words.memory(record.peak_bytes),
-        words.memory(record.peak_child_bytes) if record.peak_child_bytes else "",
-        "" if gpu is None else words.memory(gpu),
+        amount(record.peak_bytes),
+        amount(record.peak_child_bytes) if record.peak_child_bytes else "",
+        "" if gpu is None else amount(gpu),
         record.finished[:16].replace("T", " "),
     )

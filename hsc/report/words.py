@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hsc.data.room import amount
 from hsc.params import FetchParams, WarmupParams
-from hsc.report.facts import Facts
+from hsc.report.facts import Facts, Training
 from hsc.report.papers import Published
 from hsc.report.provenance import flat
 from hsc.report.reading import Origin, plain
@@ -36,7 +35,6 @@ _CONTRAST_SAYS = {
     "one another",
 }
 _TERMS = {
-    "loss": "the weighted sum",
     "classification": "the tags",
     "minimum": "SEAM: little elsewhere",
     "equivariance": "SEAM: ER",
@@ -89,7 +87,7 @@ def _trained(facts: Facts) -> str:
     network = f"a network (backbone {facts.recipe.network.backbone}, {start_of_backbone(facts)})"
     asks = [_BASELINE_SAYS[facts.run.baseline], _CONTRAST_SAYS[facts.run.contrast]]
     if facts.run.baseline == "eps" and facts.run.has_equivariance:
-        asks.insert(1, "SEAM's terms that two sizes of a picture give the same maps")
+        asks.insert(1, "SEAM's terms ask that two sizes of a picture give the same maps")
     said = "; ".join(ask for ask in asks if ask)
     return (
         f"It trains {network} to tell the tags, and takes from it where on a picture it sees each "
@@ -143,7 +141,7 @@ def threshold(facts: Facts) -> str:
     if seeds.miou is None:
         return f"Threshold of the seeds: {seeds.threshold:.2f}, as set; nothing to score it with."
     used = f"Threshold of the seeds: {seeds.threshold:.2f}"
-    if facts.run.seeds.threshold == "best":
+    if facts.run.seeds.threshold == "best" and seeds.threshold == seeds.best_threshold:
         return f"{used}, the best of the sweep on {seeds.split}, as in the papers."
     text = f"{used}, as set, with {seeds.miou:.1f} %"
     if seeds.best_threshold is None or seeds.best_miou is None:
@@ -167,20 +165,20 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
         ours = "those of PSA" if facts.run.psa.enabled else "the CRF's"
         theirs = "the CRF's" if facts.run.psa.enabled else "of PSA"
         notes.append(f"The published masks of {' and '.join(others)} are {theirs}, here {ours}.")
-    trained = {row.method: row.network for row in rows if row.network is not None}
+    trained = [f"{row.method} with {row.network}" for row in rows if row.network is not None]
     if trained:
-        said = ", ".join(f"{name}: {network}" for name, network in trained.items())
-        notes.append(f"Networks of the published val: {said}.")
+        notes.append(f"Published on val: {', '.join(trained)}.")
     return notes
 
 
 @dataclass(frozen=True)
 class Step:
-    """A box of the drawing of what was done; figure: its mIoU, or what is there instead."""
+    """A box of the drawing of what was done; figure: its mIoU; why_not: why it has none."""
 
     title: str
     about: str
-    figure: str
+    figure: str = ""
+    why_not: str = ""
 
 
 def flow(facts: Facts) -> tuple[Step, ...]:
@@ -191,24 +189,26 @@ def flow(facts: Facts) -> tuple[Step, ...]:
     given = f"{data.splits['train_aug']} pictures, {data.classes} classes" if data else "pictures"
     network = facts.recipe.segmentation_network
     return (
-        Step("Tags and saliency" if run.baseline == "eps" else "Tags", given, ""),
-        Step("CAMs", method(facts), ""),
-        Step("Seeds", cut, _figure(facts, "seeds")),
-        Step("+ CRF", "to the edges", _figure(facts, "crf")),
-        Step("Masks", "PSA" if run.psa.enabled else "the CRF's", _figure(facts, "masks")),
-        Step(_HEADS[network.head.kind], "on val", _figure(facts, "val")),
+        Step("Tags and saliency" if run.baseline == "eps" else "Tags", given),
+        Step("CAMs", method(facts)),
+        Step("Seeds", cut, *_figure(facts, "seeds")),
+        Step("+ CRF", "to the edges", *_figure(facts, "crf")),
+        Step("Masks", "PSA" if run.psa.enabled else "the CRF's", *_figure(facts, "masks")),
+        Step(_HEADS[network.head.kind], "on val", *_figure(facts, "val")),
     )
 
 
-def _figure(facts: Facts, step: str) -> str:
+def _figure(facts: Facts, step: str) -> tuple[str, str]:
     found = facts.scores.get(step)
     if found is None:
-        return "not run"
-    return "not scored" if found.miou is None else f"{found.miou:.1f} %"
+        return "", "not scored yet"
+    return ("", "no masks to score with") if found.miou is None else (f"{found.miou:.1f} %", "")
 
 
-def term(name: str) -> str:
-    """What a column of a loss table is; empty for one that nobody described."""
+def term(name: str, training: Training) -> str:
+    """What a column of a loss table is; empty where there is nothing to say."""
+    if name == "loss":
+        return "the weighted sum" if len(training.terms) > 2 else ""
     return _TERMS.get(name, "")
 
 
@@ -260,8 +260,3 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return str(value)
-
-
-def memory(count: int) -> str:
-    """Bytes for people."""
-    return amount(count)

@@ -74,7 +74,7 @@ def make_run(
     folder.mkdir(parents=True)
     shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
-    change(folder / "params.yaml", data=data, **params)
+    change(folder / "params.yaml", data=data, **{"seeds__threshold": 0.3, **params})
     if psa:
         change(folder / "params.yaml", psa__enabled=True)
     run = Run(folder, ("background", *classes))
