@@ -108,7 +108,11 @@ def _overrides(folder: Path, settings: Mapping[str, Path]) -> tuple[str, ...] | 
         if then.keys() - now.keys():
             return None  # a key that is gone cannot be said as an override
         prefix = "" if name == "params.yaml" else f"{name}:"
-        found += [f"{prefix}{key}={_word(now[key])}" for key in now if now[key] != then.get(key)]
+        found += [
+            f"{prefix}{key}={_word(value)}"
+            for key, value in now.items()
+            if key not in then or value != then[key]
+        ]
     return tuple(found)
 
 
