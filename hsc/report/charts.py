@@ -4,13 +4,14 @@ A chart is drawn with stand-ins for its colours, which become the page's (`curre
 `var(--series-1)`, for instance) in the SVG: so it is right on light and on dark. Text stays text.
 The same values give the same bytes.
 
+Every chart has a key, which no other chart of the page may have: its ids begin with it.
+
 Letters: n steps of a training.
 """
 
 import html
 import io
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
@@ -66,22 +67,28 @@ _STYLE = {
 _MARKERS = {"seeds": "o", "crf": "D", "masks": "s"}
 
 
-def threshold_chart(curve: Curve) -> str:
+def threshold_chart(key: str, curve: Curve) -> str:
     """mIoU of the seeds over the threshold, the threshold used and the best one marked."""
     return _curve_chart(
-        curve, curve.thresholds, curve.miou, "threshold", "mIoU (%)", "lower center"
+        key, curve, curve.thresholds, curve.miou, "threshold", "mIoU (%)", "lower center"
     )
 
 
-def precision_chart(curve: Curve) -> str:
+def precision_chart(key: str, curve: Curve) -> str:
     """Precision against recall of the seeds' foreground, over the thresholds, marked likewise."""
     return _curve_chart(
-        curve, curve.recall, curve.precision, "recall (%)", "precision (%)", "lower left"
+        key, curve, curve.recall, curve.precision, "recall (%)", "precision (%)", "lower left"
     )
 
 
 def _curve_chart(
-    curve: Curve, x: Sequence[float], y: Sequence[float], across: str, up: str, corner: str
+    key: str,
+    curve: Curve,
+    x: Sequence[float],
+    y: Sequence[float],
+    across: str,
+    up: str,
+    corner: str,
 ) -> str:
     with mpl.rc_context(_STYLE):
         figure, axis = _figure(WIDTH, HEIGHT)
@@ -97,7 +104,7 @@ def _curve_chart(
         axis.set_ylim(bottom=0)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(loc=corner, handletextpad=0.3)
-        return _svg(figure, f"{up} against {across} of the seeds, threshold by threshold")
+        return _svg(key, figure, f"{up} against {across} of the seeds, threshold by threshold")
 
 
 def _marked(curve: Curve) -> list[tuple[str, int, str]]:
@@ -108,28 +115,27 @@ def _marked(curve: Curve) -> list[tuple[str, int, str]]:
     return [(word, index, fill) for word, index, fill in marks if index is not None]
 
 
-def class_charts(scores: Mapping[str, Scores], titles: Mapping[str, str]) -> list[str]:
+def class_charts(key: str, scores: Mapping[str, Scores], titles: Mapping[str, str]) -> list[str]:
     """IoU by class as sorted bars of the last thing that was scored, the others as marks on them.
 
     scores, titles: by step, in order; every one has IoU. Charts of at most ROWS classes each, the
     best first.
     """
-    *others, last = scores
+    last = next(reversed(scores))
     ranked = sorted(scores[last].iou.items(), key=lambda item: -item[1])
     names = [name for name, _ in ranked]
     count = -(-len(names) // ROWS)
     length = -(-len(names) // count)
     parts = [names[start : start + length] for start in range(0, len(names), length)]
-    return [_class_chart(part, scores, titles, last, others) for part in parts]
+    return [
+        _class_chart(f"{key}-{number}", part, scores, titles) for number, part in enumerate(parts)
+    ]
 
 
 def _class_chart(
-    names: Sequence[str],
-    scores: Mapping[str, Scores],
-    titles: Mapping[str, str],
-    last: str,
-    others: Sequence[str],
+    key: str, names: Sequence[str], scores: Mapping[str, Scores], titles: Mapping[str, str]
 ) -> str:
+    *others, last = scores
     rows = np.arange(len(names))
     with mpl.rc_context(_STYLE):
         legend_rows = 1 if len(scores) < 4 else 2
@@ -156,10 +162,10 @@ def _class_chart(
             handletextpad=0.4,
             columnspacing=1.2,
         )
-        return _svg(figure, f"IoU by class: {', '.join(names)}")
+        return _svg(key, figure, f"IoU by class: {', '.join(names)}")
 
 
-def loss_chart(name: str, steps: ArrayLike, values: ArrayLike) -> str:
+def loss_chart(key: str, name: str, steps: ArrayLike, values: ArrayLike) -> str:
     """A term of a loss over the steps: every value thin, their moving average thick.
 
     steps, values: (n,).
@@ -169,25 +175,25 @@ def loss_chart(name: str, steps: ArrayLike, values: ArrayLike) -> str:
         figure, axis = _figure(SMALL_WIDTH, SMALL_HEIGHT)
         axis.plot(*thinned(x, y), color=_SERIES[0], linewidth=0.6, alpha=0.45)
         axis.plot(*thinned(x, moving_average(y)), color=_SERIES[0])
-        return _over_steps(figure, axis, name)
+        return _over_steps(key, figure, axis, name)
 
 
-def rate_chart(steps: ArrayLike, rate: ArrayLike) -> str:
+def rate_chart(key: str, steps: ArrayLike, rate: ArrayLike) -> str:
     """The learning rate over the steps. steps, rate: (n,)."""
     x, y = np.asarray(steps, dtype=np.float64), np.asarray(rate, dtype=np.float64)
     with mpl.rc_context(_STYLE):
         figure, axis = _figure(SMALL_WIDTH, SMALL_HEIGHT)
         axis.plot(*thinned(x, y), color=_SERIES[2])
         axis.set_ylim(bottom=0)
-        return _over_steps(figure, axis, "learning rate")
+        return _over_steps(key, figure, axis, "learning rate")
 
 
-def _over_steps(figure: Figure, axis: Axes, name: str) -> str:
+def _over_steps(key: str, figure: Figure, axis: Axes, name: str) -> str:
     axis.set_xlabel("step")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.yaxis.set_major_locator(MaxNLocator(5))
     axis.ticklabel_format(axis="y", scilimits=(-3, 4))
-    return _svg(figure, f"{name} over the steps")
+    return _svg(key, figure, f"{name} over the steps")
 
 
 def moving_average(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -222,7 +228,7 @@ def _figure(width: int, height: int) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def _svg(figure: Figure, described: str) -> str:
+def _svg(key: str, figure: Figure, described: str) -> str:
     """The SVG element: the page's colours and font, ids of its own, as wide as there is room."""
     stream = io.StringIO()
     blank = {"Date": None, "Creator": None, "Format": None, "Type": None}
@@ -235,7 +241,7 @@ def _svg(figure: Figure, described: str) -> str:
     text = re.sub(r'="[^"]*"', lambda attribute: _rounded(attribute[0]), text)
     for stand_in, colour in _ON_THE_PAGE.items():
         text = text.replace(stand_in, colour)
-    return _label(_rename_ids(text), figure.get_figwidth() * 72, described)
+    return _label(_rename_ids(text, key), figure.get_figwidth() * 72, described)
 
 
 def _rounded(attribute: str) -> str:
@@ -243,11 +249,13 @@ def _rounded(attribute: str) -> str:
     return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", attribute)
 
 
-def _rename_ids(text: str) -> str:
-    """Put the drawing's checksum before its ids: no two charts of a page have one in common."""
-    mark = f"c{zlib.crc32(text.encode()):08x}"
-    text = re.sub(r'\bid="', f'id="{mark}-', text)
-    return re.sub(r'(url\(|href=")#', rf"\1#{mark}-", text)
+def _rename_ids(text: str, key: str) -> str:
+    """Put the key before the ids that something in the drawing points to, and drop the others."""
+    linked = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
+    text = re.sub(
+        r' id="([^"]*)"', lambda each: f' id="{key}-{each[1]}"' if each[1] in linked else "", text
+    )
+    return re.sub(r'(url\(|href=")#', rf"\1#{key}-", text)
 
 
 def _label(text: str, width: float, described: str) -> str:

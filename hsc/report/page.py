@@ -186,13 +186,13 @@ def seed_plots(facts: Facts) -> tuple[Plot, ...]:
             "Which threshold?",
             "Mean IoU of the seeds on train when only what is above the threshold counts as an "
             "object.",
-            Markup(charts.threshold_chart(curve)),
+            Markup(charts.threshold_chart("threshold", curve)),
         ),
         Plot(
             "Precision against recall",
             "Of the seeds' foreground: how much of it is right, and how much of the objects it "
             "covers, threshold by threshold; whether the class is right does not matter here.",
-            Markup(charts.precision_chart(curve)),
+            Markup(charts.precision_chart("precision", curve)),
         ),
     )
 
@@ -212,7 +212,7 @@ def class_plots(facts: Facts) -> tuple[Plot, ...]:
     about = f"Sorted by {titles[next(reversed(shown))]}."
     return tuple(
         Plot("IoU by class", about if number == 0 else "The next ones.", Markup(chart))
-        for number, chart in enumerate(charts.class_charts(shown, titles))
+        for number, chart in enumerate(charts.class_charts("classes", shown, titles))
     )
 
 
@@ -222,11 +222,11 @@ def training_plots(training: Training) -> tuple[Plot, ...]:
         Plot(
             name.replace("_", " "),
             words.term(name, training),
-            Markup(charts.loss_chart(name, training.steps, values)),
+            Markup(charts.loss_chart(f"{training.stage}-{number}", name, training.steps, values)),
         )
-        for name, values in training.terms.items()
+        for number, (name, values) in enumerate(training.terms.items())
     ]
-    rate = Markup(charts.rate_chart(training.steps, training.rate))
+    rate = Markup(charts.rate_chart(f"{training.stage}-lr", training.steps, training.rate))
     return (*plots, Plot("learning rate", "", rate))
 
 

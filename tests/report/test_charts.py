@@ -50,11 +50,11 @@ def tree(svg: str) -> ElementTree.Element:
 def charts() -> dict[str, str]:
     steps = np.arange(500)
     return {
-        "threshold": threshold_chart(curve()),
-        "precision": precision_chart(curve()),
-        "classes": class_charts({"seeds": scores("ab"), "val": scores("ab", 5)}, TITLES)[0],
-        "loss": loss_chart("class", steps, np.exp(-steps / 100)),
-        "rate": rate_chart(steps, 0.01 * (1 - steps / 500)),
+        "threshold": threshold_chart("t", curve()),
+        "precision": precision_chart("p", curve()),
+        "classes": class_charts("c", {"seeds": scores("ab"), "val": scores("ab", 5)}, TITLES)[0],
+        "loss": loss_chart("l", "class", steps, np.exp(-steps / 100)),
+        "rate": rate_chart("r", steps, 0.01 * (1 - steps / 500)),
     }
 
 
@@ -87,22 +87,24 @@ def test_ids_are_of_one_chart_alone_and_links_find_them(charts: dict[str, str]) 
 
 
 def test_the_same_values_give_the_same_bytes(charts: dict[str, str]) -> None:
-    assert threshold_chart(curve()) == charts["threshold"]
-    assert threshold_chart(curve(used=31)) != charts["threshold"]
+    assert threshold_chart("t", curve()) == charts["threshold"]
+    assert threshold_chart("t", curve(used=31)) != charts["threshold"]
 
 
 def test_the_marks_are_named() -> None:
-    said = texts(threshold_chart(curve()))
+    said = texts(threshold_chart("t", curve()))
     assert "threshold used: 0.30, mIoU 49.9 %" in said
     assert "best threshold: 0.26, mIoU 50.0 %" in said
-    assert "threshold used, the best: 0.26, mIoU 50.0 %" in texts(precision_chart(curve(26, 26)))
-    unmarked = texts(threshold_chart(curve(None, None)))
+    assert "threshold used, the best: 0.26, mIoU 50.0 %" in texts(
+        precision_chart("p", curve(26, 26))
+    )
+    unmarked = texts(threshold_chart("t", curve(None, None)))
     assert not [each for each in unmarked if "0.30" in each or "used" in each]
 
 
 def test_tick_labels_keep_their_digits() -> None:
     """Coordinates are rounded, text is not."""
-    said = texts(loss_chart("minimum", np.arange(50), np.linspace(0.011, 0.019, 50)))
+    said = texts(loss_chart("l", "minimum", np.arange(50), np.linspace(0.011, 0.019, 50)))
     ticks = [each for each in said if re.fullmatch(r"0\.\d+", each)]
     assert len(ticks) > 3
     assert len(set(ticks)) == len(ticks)
@@ -112,7 +114,7 @@ def test_tick_labels_keep_their_digits() -> None:
 @pytest.mark.parametrize("names", [VOC_CLASSES[:8], VOC_CLASSES, COCO_CLASSES])
 def test_classes_are_sorted_by_the_last_step_over_as_many_charts_as_needed(names: Any) -> None:
     given_scores = {"seeds": scores(names), "crf": scores(names, 3), "val": scores(names, 5)}
-    drawn = class_charts(given_scores, TITLES)
+    drawn = class_charts("c", given_scores, TITLES)
     assert len(drawn) == -(-len(names) // ROWS)
     shown = [text for svg in drawn for text in texts(svg) if text in names]
     assert shown == sorted(names, key=lambda name: -given_scores["val"].iou[name])
@@ -121,12 +123,12 @@ def test_classes_are_sorted_by_the_last_step_over_as_many_charts_as_needed(names
 
 
 def test_a_class_that_only_some_steps_have() -> None:
-    drawn = class_charts({"crf": scores("ab"), "val": scores("abc")}, TITLES)
+    drawn = class_charts("c", {"crf": scores("ab"), "val": scores("abc")}, TITLES)
     assert {"a", "b", "c"} <= set(texts(drawn[0]))
 
 
 def test_names_are_escaped() -> None:
-    svg = class_charts({"val": scores(["<b>&", 'a"b'])}, TITLES)[0]
+    svg = class_charts("c", {"val": scores(["<b>&", 'a"b'])}, TITLES)[0]
     assert {"<b>&", 'a"b'} <= set(texts(svg))
 
 

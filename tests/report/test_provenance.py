@@ -194,7 +194,10 @@ def test_weights_with_their_digests(tmp_path: Path) -> None:
 
 
 def timing(number: int, **versions: str) -> Timing:
-    record = RunRecord("x", "y", str(number), 1.0, 1, 0, None, None, "", versions)
+    record = RunRecord(
+        stage="x", product="y", digest=str(number), seconds=1.0, peak_bytes=1, peak_child_bytes=0,
+        peak_gpu_bytes=None, device=None, finished="", versions=versions,
+    )  # fmt: skip
     return Timing(STAGES[number], True, False, record)
 
 
