@@ -1,1 +1,1 @@
-"""What people look at: the panels and plots of a run, and the page that puts it all together."""
+"""What people look at: the panels of a few pictures and the page about a run."""
