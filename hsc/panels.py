@@ -8,7 +8,7 @@ from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.nets.deeplab import DeepLab
 from hsc.progress import Progress, unseen
-from hsc.report import Panel
+from hsc.report.panels import Panel
 from hsc.scoring import read_labels
 from hsc.segmentation import predict_labels
 from hsc.store import CamReader

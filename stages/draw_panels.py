@@ -8,7 +8,7 @@ from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
 from hsc.nets.build import check_classes, load_deeplab
 from hsc.panels import make_panels
-from hsc.report import draw_panels
+from hsc.report.panels import draw_panels
 from hsc.segmentation import crf_config
 from hsc.store import CamReader
 

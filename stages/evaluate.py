@@ -10,7 +10,7 @@ from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import write_json
 from hsc.metrics import describe, report, unscored
-from hsc.report import draw_confusion
+from hsc.report.panels import draw_confusion
 from hsc.scoring import count_labels
 
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "compare",
     "import_weights",
     "predict",
+    "report",
     "submit_voc",
 }  # scripts that people run and the pipeline does not
 STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}

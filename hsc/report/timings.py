@@ -1,0 +1,86 @@
+"""What each stage took, from the records that stages keep of themselves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hsc.run_record import RunRecord, find_record
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage of dvc.yaml: its name there, that of its script, what it is for, what it makes.
+
+    `product` is relative to the folder of its kind, `folder`.
+    """
+
+    name: str
+    script: str
+    purpose: str
+    folder: Literal["outputs", "metrics"]
+    product: str
+    of_psa: bool = False
+
+
+STAGES = (
+    Stage("prepare_data", "prepare_data", "the data set", "metrics", "data.json"),
+    Stage("prepare_backbone", "prepare_backbone", "the backbone", "outputs", "backbone.pt"),
+    Stage("train_cam", "train_cam", "the CAM network", "outputs", "cam.pt"),
+    Stage("infer_cams", "infer_cams", "its CAMs", "outputs", "cams.h5"),
+    Stage("make_seeds", "make_seeds", "the seeds, their scores", "outputs", "seeds"),
+    Stage("refine_crf", "refine_crf", "the seeds + CRF", "outputs", "crf"),
+    Stage("label_affinity", "label_affinity", "PSA's labels", "outputs", "affinity_labels", True),
+    Stage("train_affinity", "train_affinity", "PSA's network", "outputs", "affinity.pt", True),
+    Stage("refine_masks", "refine_masks", "the masks", "outputs", "masks"),
+    Stage("train_segmentation", "train_segmentation", "the segmentation network", "outputs",
+          "segmentation.pt"),
+    Stage("predict_segmentation", "predict_segmentation", "its predictions", "outputs",
+          "predictions"),
+    Stage("evaluate@crf", "evaluate", "scores of the seeds + CRF", "metrics", "crf.json"),
+    Stage("evaluate@masks", "evaluate", "scores of the masks", "metrics", "masks.json"),
+    Stage("evaluate@val", "evaluate", "scores of the predictions", "metrics", "val.json"),
+    Stage("draw_panels", "draw_panels", "the pictures", "outputs", "panels"),
+)  # fmt: skip
+"""All stages in the order in which they run."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """A stage in a run. made: its product is there. record: what it took, where that is known."""
+
+    stage: Stage
+    made: bool
+    off: bool
+    record: RunRecord | None
+
+
+def read_timings(outputs: Path, metrics: Path, psa: bool, records: Path) -> tuple[Timing, ...]:
+    """One for each of STAGES. Raises HscError as `find_record` does."""
+    folders = {"outputs": outputs, "metrics": metrics}
+    found = []
+    for stage in STAGES:
+        product = folders[stage.folder] / stage.product
+        record = find_record(stage.script, product, records) if product.exists() else None
+        found.append(Timing(stage, product.exists(), stage.of_psa and not psa, record))
+    return tuple(found)
+
+
+def total_seconds(timings: Sequence[Timing]) -> float:
+    """The time of all stages whose time is known.
+
+    Two stages of one script that made the same have one record, which counts once.
+    """
+    records = [timing.record for timing in timings if timing.record is not None]
+    return sum({(each.stage, each.digest): each.seconds for each in records}.values())
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"

@@ -1,0 +1,262 @@
+"""What the page says in words, from a run's parameters and what came out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from hsc.params import FetchParams, WarmupParams
+from hsc.report.facts import Facts, Training
+from hsc.report.papers import Published
+from hsc.report.provenance import flat
+from hsc.report.reading import Origin, plain
+
+PAPERS_DATA = "voc2012"
+"""The data set that the papers' figures are of."""
+STEP_TITLES = {"seeds": "Seed", "crf": "+ CRF", "masks": "Masks", "val": "val"}
+TRAINING_TITLES = {
+    "backbone": "The backbone's warm-up",
+    "train_cam": "CAM network",
+    "train_affinity": "PSA's affinity network",
+    "train_segmentation": "Segmentation network",
+}
+_BASELINES = {"cam": "CAM", "seam": "SEAM", "eps": "EPS"}
+_CONTRASTS = {"none": "", "ppc": " + PPC", "hsc": " + HSC"}
+_HEADS = {"aspp": "DeepLab-ASPP", "largefov": "DeepLab v1"}
+_BASELINE_SAYS = {
+    "cam": "",
+    "seam": "SEAM asks that two sizes of a picture give the same maps and that pixels which look "
+    "alike agree",
+    "eps": "EPS asks that the maps together give the saliency, which knows objects but not their "
+    "classes",
+}
+_CONTRAST_SAYS = {
+    "none": "",
+    "ppc": "PPC asks that pixels of a class resemble the class's prototype and no other",
+    "hsc": "HSC asks that objects differ from their backgrounds, and classes and their pixels from "
+    "one another",
+}
+_TERMS = {
+    "classification": "the tags",
+    "minimum": "SEAM: little elsewhere",
+    "equivariance": "SEAM: ER",
+    "cross_equivariance": "SEAM: ECR",
+    "saliency": "EPS: saliency",
+    "refined_saliency": "saliency of the PCM's maps",
+    "roi": "HSC: ROI level",
+    "class": "HSC: class level",
+    "pixel": "HSC: pixel level",
+    "cross_prototype": "PPC: other view's prototypes",
+    "cross_label": "PPC: other view's labels",
+    "intra_view": "PPC: within a view",
+    "background": "PSA: pairs of background",
+    "foreground": "PSA: pairs of one class",
+    "different": "PSA: pairs of two classes",
+    "correct": "share of pictures with all tags right",
+}
+
+
+def method(facts: Facts) -> str:
+    """Baseline and contrast, as the papers write them."""
+    return _BASELINES[facts.run.baseline] + _CONTRASTS[facts.run.contrast]
+
+
+def title(facts: Facts) -> str:
+    """The run in a line."""
+    return f"{method(facts)} on {facts.run.data}, seed {facts.run.seed}"
+
+
+def summary(facts: Facts) -> str:
+    """What was done, in a paragraph for somebody who has not used the project yet."""
+    return " ".join([_given(facts), _trained(facts), _masks(facts), *_found(facts)])
+
+
+def _given(facts: Facts) -> str:
+    data = facts.data
+    pictures = f"{data.splits['train_aug']} pictures" if data else "pictures"
+    classes = f"of {data.classes} classes" if data else "classes"
+    text = (
+        f"The pipeline is given {pictures} and their tags: which {classes} are on a picture, but "
+        "not where."
+    )
+    if facts.run.baseline == "eps":
+        source = f" ({data.saliency.source})" if data else ""
+        text += f" It is given saliency maps{source} too: where something is, but not what."
+    return text
+
+
+def _trained(facts: Facts) -> str:
+    network = f"a network (backbone {facts.recipe.network.backbone}, {start_of_backbone(facts)})"
+    asks = [_BASELINE_SAYS[facts.run.baseline], _CONTRAST_SAYS[facts.run.contrast]]
+    if facts.run.baseline == "eps" and facts.run.has_equivariance:
+        asks.insert(1, "SEAM's terms ask that two sizes of a picture give the same maps")
+    said = "; ".join(ask for ask in asks if ask)
+    return (
+        f"It trains {network} to tell the tags, and takes from it where on a picture it sees each "
+        "class: class activation maps (CAMs)." + (f" {said}." if said else "")
+    )
+
+
+def start_of_backbone(facts: Facts) -> str:
+    """What the CAM network starts from."""
+    how = facts.recipe.prepare_backbone
+    if isinstance(how, WarmupParams):
+        return "warmed up on the same tags"
+    assert isinstance(how, FetchParams)
+    return f"from the imported weights {how.weights}"
+
+
+def _masks(facts: Facts) -> str:
+    masks = (
+        "PSA learns from them which neighbours belong together and spreads the CAMs along that by "
+        "a random walk, which gives the masks"
+        if facts.run.psa.enabled
+        else "these are the masks, since PSA is off"
+    )
+    network = facts.recipe.segmentation_network
+    return (
+        "The CAMs above a threshold are the seeds, a dense CRF moves their borders to the edges in "
+        f"the picture, and {masks}. A segmentation network ({_HEADS[network.head.kind]}, "
+        f"backbone {network.backbone}) is trained on the masks as if they were the truth."
+    )
+
+
+def _found(facts: Facts) -> list[str]:
+    sentences = []
+    val = facts.scores.get("val")
+    if val is not None and val.miou is not None:
+        sentences.append(
+            f"On the {val.images} pictures of {val.split}, which no training saw, its mean IoU is "
+            f"{val.miou:.1f} %."
+        )
+    if any(scores.miou is not None for scores in facts.scores.values()):
+        chosen = " and to choose the threshold" if facts.run.seeds.threshold == "best" else ""
+        sentences.append(f"True masks were used to score{chosen}, for nothing else.")
+    return sentences
+
+
+def threshold(facts: Facts) -> str:
+    """Which threshold made the seeds, and which was the best."""
+    seeds = facts.scores.get("seeds")
+    if seeds is None or seeds.threshold is None:
+        return ""
+    if seeds.miou is None:
+        return f"Threshold of the seeds: {seeds.threshold:.2f}, as set; nothing to score it with."
+    used = f"Threshold of the seeds: {seeds.threshold:.2f}"
+    if facts.run.seeds.threshold == "best" and seeds.threshold == seeds.best_threshold:
+        return f"{used}, the best of the sweep on {seeds.split}, as in the papers."
+    text = f"{used}, as set, with {seeds.miou:.1f} %"
+    if seeds.best_threshold is None or seeds.best_miou is None:
+        return f"{text}."
+    return f"{text}; the best would be {seeds.best_threshold:.2f} with {seeds.best_miou:.1f} %."
+
+
+def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
+    """What to know before the papers' figures are compared with the run's."""
+    if not rows:
+        return ["The papers have no figures for this method."]
+    notes = []
+    if facts.run.data != PAPERS_DATA:
+        notes.append(
+            f"This run is on {facts.run.data}, the papers' figures are of VOC 2012: the two are "
+            "not to be compared."
+        )
+    masks_by = "PSA" if facts.run.psa.enabled else "CRF"
+    others = [row.method for row in rows if row.masks_by != masks_by]
+    if others:
+        ours = "those of PSA" if facts.run.psa.enabled else "the CRF's"
+        theirs = "the CRF's" if facts.run.psa.enabled else "of PSA"
+        notes.append(f"The published masks of {' and '.join(others)} are {theirs}, here {ours}.")
+    trained = [f"{row.method} with {row.network}" for row in rows if row.network is not None]
+    if trained:
+        notes.append(f"Published on val: {', '.join(trained)}.")
+    return notes
+
+
+@dataclass(frozen=True)
+class Step:
+    """A box of the drawing of what was done; figure: its mIoU; why_not: why it has none."""
+
+    title: str
+    about: str
+    figure: str = ""
+    why_not: str = ""
+
+
+def flow(facts: Facts) -> tuple[Step, ...]:
+    """The pipeline in six boxes."""
+    run, data = facts.run, facts.data
+    seeds = facts.scores.get("seeds")
+    cut = f"CAMs above {seeds.threshold:.2f}" if seeds and seeds.threshold is not None else "CAMs"
+    given = f"{data.splits['train_aug']} pictures, {data.classes} classes" if data else "pictures"
+    network = facts.recipe.segmentation_network
+    return (
+        Step("Tags and saliency" if run.baseline == "eps" else "Tags", given),
+        Step("CAMs", method(facts)),
+        Step("Seeds", cut, *_figure(facts, "seeds")),
+        Step("+ CRF", "to the edges", *_figure(facts, "crf")),
+        Step("Masks", "PSA" if run.psa.enabled else "the CRF's", *_figure(facts, "masks")),
+        Step(_HEADS[network.head.kind], "on val", *_figure(facts, "val")),
+    )
+
+
+def _figure(facts: Facts, step: str) -> tuple[str, str]:
+    found = facts.scores.get(step)
+    if found is None:
+        return "", "not scored yet"
+    return ("", "no masks to score with") if found.miou is None else (f"{found.miou:.1f} %", "")
+
+
+def term(name: str, training: Training) -> str:
+    """What a column of a loss table is; empty where there is nothing to say."""
+    if name == "loss":
+        return "the weighted sum" if len(training.terms) > 2 else ""
+    return _TERMS.get(name, "")
+
+
+def origin(start: Origin) -> str:
+    """What a network started from."""
+    if start.kind == "none":
+        return "random weights"
+    if start.source is None:
+        return "the warm-up of prepare_backbone"
+    trained_on = f", trained on {start.supervision}" if start.supervision else ""
+    more = " (more than image tags)" if start.supervision == "masks" else ""
+    return f"{start.source} (layout {start.layout}){trained_on}{more}"
+
+
+Section = tuple[str, dict[str, str]]
+"""A name, and values by key."""
+
+
+def settings(facts: Facts) -> tuple[list[Section], list[Section]]:
+    """The parameters that have a say in this run: those of params.yaml, those of the recipe."""
+    run, recipe = plain(facts.run), plain(facts.recipe)
+    baseline, psa = facts.run.baseline, facts.run.psa.enabled
+    first = {key: run[key] for key in ("seed", "data", "baseline", "contrast")}
+    sections = ["eps"] if baseline == "eps" else []
+    sections += [facts.run.contrast] if facts.run.contrast != "none" else []
+    what = [("", first), ("seeds", run["seeds"])]
+    what.append(("psa", run["psa"] if psa else {"enabled": False}))
+    what += [(name, run[name]) for name in sections]
+    how = []
+    for name, values in recipe.items():
+        if name in ("train_cam", "infer_cams", "refine_crf"):
+            how.append((f"{name}.{baseline}", values[baseline]))
+        elif psa or name not in ("train_affinity", "refine_masks"):
+            how.append((name, values))
+    return [_section(*each) for each in what], [_section(*each) for each in how]
+
+
+def _section(name: str, values: dict[str, Any]) -> Section:
+    return name, {key: _value(value) for key, value in flat(values).items()}
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)

@@ -1,0 +1,47 @@
+"""hsc.report.papers: the figures of the papers' tables."""
+
+import itertools
+
+import pytest
+
+from hsc.report.papers import EPS, FIGURES, HSC, PPC, SEAM, published
+
+TABLES = """
+SEAM        55.4 56.8 63.6 64.5
+SEAM + PPC  61.5 64.0 69.2 -
+SEAM + HSC  64.3 66.5 69.5 -
+EPS         69.5 71.4 71.6 70.9
+EPS + PPC   70.5 73.3 73.3 72.6
+EPS + HSC   71.8 74.6 74.6 73.6
+"""
+"""Seed, + CRF, masks (VOC 2012 train), val, as in the HSC paper's Tables 1 and 2."""
+
+
+def test_the_figures_are_the_papers() -> None:
+    told = {}
+    for line in TABLES.strip().splitlines():
+        name, *figures = line[:11].strip(), *line[11:].split()
+        told[name] = [None if figure == "-" else float(figure) for figure in figures]
+    ours = {row.method: [row.seeds, row.crf, row.masks, row.val] for row in FIGURES.values()}
+    assert ours == told
+
+
+def test_every_method_of_the_parameters_is_known_or_has_no_paper() -> None:
+    papers = {"none": {"seam": SEAM, "eps": EPS}, "ppc": PPC, "hsc": HSC}
+    for baseline, contrast in itertools.product(("seam", "eps"), papers):
+        first, *rest = published(baseline, contrast)
+        expected = papers[contrast]
+        assert first.paper is (expected[baseline] if isinstance(expected, dict) else expected)
+        assert [row.method for row in rest] == ([] if contrast == "none" else [baseline.upper()])
+        assert (first.network is None) == (first.val is None)
+
+
+@pytest.mark.parametrize("contrast", ["none", "ppc", "hsc"])
+def test_the_plain_baseline_has_none(contrast: str) -> None:
+    assert published("cam", contrast) == ()
+
+
+def test_masks_of_the_crf_are_the_seeds_with_crf() -> None:
+    for row in FIGURES.values():
+        assert row.masks_by in ("PSA", "CRF")
+        assert (row.masks_by == "CRF") == (row.masks == row.crf)
