@@ -4,7 +4,7 @@ Letters: T thresholds.
 """
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,23 @@ def write_seeds(
         write_mask(folder / f"{image_id}.png", threshold_seeds(cam, classes, threshold))
 
 
-def write_curve(curve: ThresholdCurve | None, path: Path) -> None:
-    """Write `threshold,mIoU,precision,recall` in percent, a line a threshold; None: no line."""
-    columns: tuple = ([],)
-    if curve is not None:
-        columns = (curve.thresholds, 100 * curve.miou(), *(100 * curve.precision_recall()).T)
+def write_curve(curve: ThresholdCurve | None, used: float, path: Path) -> None:
+    """Write `threshold,mIoU,precision,recall,mark`, a line a threshold; without a curve none.
+
+    Scores are in percent. mark: `used`, `best` or `used and best` in the line of that threshold,
+    else nothing. used: one of the curve's thresholds.
+    """
     with atomic_file(path) as partial, partial.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["threshold", "mIoU", "precision", "recall"])
-        for row in zip(*columns, strict=True):
-            writer.writerow([f"{value:.4f}" for value in row])
+        writer.writerow(["threshold", "mIoU", "precision", "recall", "mark"])
+        if curve is not None:
+            writer.writerows(_curve_rows(curve, used))
+
+
+def _curve_rows(curve: ThresholdCurve, used: float) -> Iterator[list[str]]:
+    best, _ = curve.best()
+    scores = np.column_stack([curve.miou(), curve.precision_recall()])
+    for threshold, row in zip(curve.thresholds, 100 * scores, strict=True):
+        marks = [name for name, at in (("used", used), ("best", best)) if threshold == at]
+        numbers = [f"{value:.4f}" for value in (threshold, *row)]
+        yield [*numbers, " and ".join(marks)]
