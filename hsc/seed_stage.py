@@ -41,7 +41,7 @@ def score_seeds(
         return {**unscored("train"), "threshold": float(threshold)}, None
     curve = score_curve(folder, cams, "train", _sweep(threshold))
     used, best = choose_threshold(threshold, curve)
-    position = int(np.argmin(np.abs(curve.thresholds - used)))
+    position = _position(curve, used)
     names = ["background", *folder.class_names]
     images = len(folder.ids("train"))
     scores = report(curve.confusions()[position], names, "train", images)
@@ -88,8 +88,13 @@ def write_curve(curve: ThresholdCurve | None, used: float, path: Path) -> None:
 
 def _curve_rows(curve: ThresholdCurve, used: float) -> Iterator[list[str]]:
     best, _ = curve.best()
-    scores = np.column_stack([curve.miou(), curve.precision_recall()])
-    for threshold, row in zip(curve.thresholds, 100 * scores, strict=True):
-        marks = [name for name, at in (("used", used), ("best", best)) if threshold == at]
-        numbers = [f"{value:.4f}" for value in (threshold, *row)]
-        yield [*numbers, " and ".join(marks)]
+    marked = {"used": _position(curve, used), "best": _position(curve, best)}
+    scores = 100 * np.column_stack([curve.miou(), curve.precision_recall()])
+    for position, (threshold, row) in enumerate(zip(curve.thresholds, scores, strict=True)):
+        mark = " and ".join(name for name, at in marked.items() if at == position)
+        yield [*(f"{value:.4f}" for value in (threshold, *row)), mark]
+
+
+def _position(curve: ThresholdCurve, threshold: float) -> int:
+    """Where the threshold is in the curve; a sum of steps may differ from it in the last bit."""
+    return int(np.argmin(np.abs(curve.thresholds - threshold)))
