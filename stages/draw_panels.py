@@ -40,9 +40,9 @@ def main(
             how.flip, recipe.draw_panels.pictures, detect_runtime(), crf_config(how),
         )  # fmt: skip
     names = ["background", *folder.class_names]
+    draw_panels(panels, names, plots)
     with atomic_folder(out) as partial:
         write_cells(panels, names, partial)
-        draw_panels(panels, names, plots)
     return f"{out}: {len(panels)} pictures, together in {plots}"
 
 
