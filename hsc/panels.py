@@ -3,9 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hsc.crf import CrfConfig
-from hsc.data.voc import VocFolder
+from hsc.data.classes import IGNORE
+from hsc.data.voc import VocFolder, check_size
 from hsc.engine.runtime import Runtime
+from hsc.errors import DataError
 from hsc.nets.deeplab import DeepLab
 from hsc.progress import Progress, unseen
 from hsc.report.panels import Panel
@@ -35,18 +40,35 @@ def make_panels(
     """Panels with the columns of `label_folders` (title: folder), prediction and truth.
 
     scales, flip, crf: as of `hsc.segmentation.predict_labels`. The truth is left out for a data set
-    without masks.
+    without masks. Raises HscError for CAMs of other classes, and for CAMs and labels that are
+    missing, of another size than the picture or, labels, of classes that there are not.
     """
+    cams.check_classes(folder.class_names, folder.root)
     ids = spread(folder.ids("train"), pictures)
-    predictions = dict(
-        predict_labels(network, folder, ids, scales, flip, runtime, progress, crf=crf)
-    )
     panels = []
-    for image_id in ids:
-        labels = {title: read_labels(path, image_id) for title, path in label_folders.items()}
-        labels["prediction"] = predictions[image_id]
+    predictions = predict_labels(network, folder, ids, scales, flip, runtime, progress, crf=crf)
+    for image_id, prediction in predictions:
+        image = folder.image(image_id)
+        labels = {
+            title: _read_labels(folder, path, image_id) for title, path in label_folders.items()
+        }
+        labels["prediction"] = prediction
         if folder.has_masks():
             labels["truth"] = folder.mask(image_id)
-        cam, _ = cams.read(image_id)
-        panels.append(Panel(image_id, folder.image(image_id), cam, labels))
+        maps, classes = cams.read(image_id, image.shape[:2])
+        names = [folder.class_names[index - 1] for index in classes]
+        panels.append(Panel(image_id, image, dict(zip(names, maps, strict=True)), labels))
     return panels
+
+
+def _read_labels(folder: VocFolder, labels: Path, image_id: str) -> NDArray[np.uint8]:
+    values = read_labels(labels, image_id)
+    path = labels / f"{image_id}.png"
+    check_size(path, values, folder.image_path(image_id), folder.size(image_id))
+    beyond = values[(values > folder.num_classes) & (values != IGNORE)]
+    if beyond.size:
+        raise DataError(
+            f"{path}: index {beyond[0]}, but the data set has 0..{folder.num_classes}; run the "
+            f"stage that writes {labels} again"
+        )
+    return values

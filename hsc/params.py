@@ -150,7 +150,7 @@ class WalkParams(Frozen):
 
 
 class PanelParams(Frozen):
-    """How many pictures of `train` and of `val` the panels show."""
+    """How many pictures of `train` the panels show."""
 
     pictures: Count
 

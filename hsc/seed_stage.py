@@ -4,6 +4,7 @@ Letters: T thresholds.
 """
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def score_seeds(
         return {**unscored("train"), "threshold": float(threshold)}, None
     curve = score_curve(folder, cams, "train", _sweep(threshold), progress)
     used, best = choose_threshold(threshold, curve)
-    position = int(np.argmin(np.abs(curve.thresholds - used)))
+    position = _position(curve, used)
     names = ["background", *folder.class_names]
     images = len(folder.ids("train"))
     scores = report(curve.confusions()[position], names, "train", images)
@@ -76,13 +77,28 @@ def write_seeds(
         write_mask(folder / f"{image_id}.png", threshold_seeds(cam, classes, threshold))
 
 
-def write_curve(curve: ThresholdCurve | None, path: Path) -> None:
-    """Write `threshold,mIoU,precision,recall` in percent, a line a threshold; None: no line."""
-    columns: tuple = ([],)
-    if curve is not None:
-        columns = (curve.thresholds, 100 * curve.miou(), *(100 * curve.precision_recall()).T)
+def write_curve(curve: ThresholdCurve | None, used: float, path: Path) -> None:
+    """Write `threshold,mIoU,precision,recall,mark`, a line a threshold; without a curve none.
+
+    Scores are in percent. mark: `used`, `best` or `used and best` in the line of that threshold,
+    else nothing. used: one of the curve's thresholds.
+    """
     with atomic_file(path) as partial, partial.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["threshold", "mIoU", "precision", "recall"])
-        for row in zip(*columns, strict=True):
-            writer.writerow([f"{value:.4f}" for value in row])
+        writer.writerow(["threshold", "mIoU", "precision", "recall", "mark"])
+        if curve is not None:
+            writer.writerows(_curve_rows(curve, used))
+
+
+def _curve_rows(curve: ThresholdCurve, used: float) -> Iterator[list[str]]:
+    best, _ = curve.best()
+    marked = {"used": _position(curve, used), "best": _position(curve, best)}
+    scores = 100 * np.column_stack([curve.miou(), curve.precision_recall()])
+    for position, (threshold, row) in enumerate(zip(curve.thresholds, scores, strict=True)):
+        mark = " and ".join(name for name, at in marked.items() if at == position)
+        yield [*(f"{value:.4f}" for value in (threshold, *row)), mark]
+
+
+def _position(curve: ThresholdCurve, threshold: float) -> int:
+    """Where the threshold is in the curve; a sum of steps may differ from it in the last bit."""
+    return int(np.argmin(np.abs(curve.thresholds - threshold)))

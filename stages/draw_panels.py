@@ -1,4 +1,4 @@
-"""Draw pictures of train with their CAM, seed, CRF, prediction and truth side by side."""
+"""Draw pictures of train with CAMs, seed, CRF, mask, prediction and truth side by side."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
+from hsc.files import atomic_folder
 from hsc.nets.build import check_classes, load_deeplab
 from hsc.panels import make_panels
-from hsc.report.panels import draw_panels
+from hsc.report.panels import draw_panels, write_cells
 from hsc.segmentation import crf_config
 from hsc.store import CamReader
 
@@ -19,13 +20,15 @@ from hsc.store import CamReader
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--seeds", "outputs/seeds", "Folder of the seeds.")
 @path_option("--crf", "outputs/crf", "Folder of the CRF's labels.")
+@path_option("--masks", "outputs/masks", "Folder of the pseudo labels.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
-@path_option("--plots", "plots/panels.png", "The picture.")
+@path_option("--out", "outputs/panels", "Folder of the single pictures and their list.")
+@path_option("--plots", "plots/panels.png", "All of them in one figure.")
 def main(
-    params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, crf: Path, weights: Path,
-    plots: Path,
+    params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, crf: Path, masks: Path,
+    weights: Path, out: Path, plots: Path,
 ) -> str:  # fmt: skip
-    """Draw a fixed sample of train."""
+    """Draw a fixed sample of train, a row a picture."""
     run, recipe = parameters.load(params, recipes)
     how = recipe.predict_segmentation
     folder = VocFolder(data / run.data)
@@ -33,12 +36,15 @@ def main(
     check_classes(weights, spec, folder.class_names)
     with CamReader(cams) as reader:
         panels = make_panels(
-            folder, reader, {"seed": seeds, "CRF": crf}, network, how.scales, how.flip,
-            recipe.draw_panels.pictures, detect_runtime(), crf_config(how),
+            folder, reader, {"seed": seeds, "CRF": crf, "mask": masks}, network, how.scales,
+            how.flip, recipe.draw_panels.pictures, detect_runtime(), crf_config(how),
             bars("predictions", "image"),
         )  # fmt: skip
-    draw_panels(panels, ["background", *folder.class_names], plots)
-    return f"{plots}: {len(panels)} pictures"
+    names = ["background", *folder.class_names]
+    draw_panels(panels, names, plots)
+    with atomic_folder(out) as partial:
+        write_cells(panels, names, partial)
+    return f"{out}: {len(panels)} pictures, together in {plots}"
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import click
-import numpy as np
 
 from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import write_json
 from hsc.metrics import describe, report, unscored
-from hsc.report.panels import draw_confusion
+from hsc.score_tables import write_confusion, write_iou
 from hsc.scoring import count_labels
 
 
@@ -20,20 +19,23 @@ from hsc.scoring import count_labels
 @path_option("--labels", "outputs/predictions", "Folder of the label maps.")
 @click.option("--split", default="val", help="The split whose masks are the truth.")
 @path_option("--metrics", "metrics/val.json", "The scores (JSON).")
-@path_option("--plots", "plots/val_confusion.png", "The confusion matrix (picture).")
+@path_option("--iou", "plots/val_iou.csv", "The IoU of every class, best first (CSV).")
+@path_option("--confusion", "plots/val_confusion.csv", "Pixels by truth and label (CSV).")
 def main(
-    params: Path, recipes: Path, data: Path, labels: Path, split: str, metrics: Path, plots: Path
-) -> str:
+    params: Path, recipes: Path, data: Path, labels: Path, split: str, metrics: Path, iou: Path,
+    confusion: Path,
+) -> str:  # fmt: skip
     """Write mIoU and the IoU of every class, accumulated over the split."""
     run, _ = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
     names = ["background", *folder.class_names]
-    matrix, scores = np.zeros((len(names), len(names)), dtype=np.int64), unscored(split)
+    matrix, scores = None, unscored(split)
     if folder.has_masks():
         matrix = count_labels(folder, labels, split, bars("scoring", "image"))
         scores = report(matrix, names, split, len(folder.ids(split)))
     write_json(metrics, scores)
-    draw_confusion(matrix, names, f"{labels} on {split}", plots)
+    write_iou(scores, iou)
+    write_confusion(matrix, names, confusion)
     return f"{labels}: {describe(scores)}"
 
 

@@ -7,6 +7,7 @@ from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.files import atomic_folder, write_json
 from hsc.metrics import describe
+from hsc.score_tables import write_iou
 from hsc.seed_stage import score_seeds, write_curve, write_seeds
 from hsc.store import CamReader
 
@@ -17,10 +18,12 @@ from hsc.store import CamReader
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--out", "outputs/seeds", "Folder of the seeds (palette PNGs).")
 @path_option("--metrics", "metrics/seeds.json", "Scores at the threshold used and at the best one.")
-@path_option("--plots", "plots/threshold_curve.csv", "mIoU over the thresholds (CSV).")
+@path_option("--plots", "plots/threshold_curve.csv", "Scores over the thresholds (CSV).")
+@path_option("--iou", "plots/seeds_iou.csv", "The IoU of every class, best first (CSV).")
 def main(
-    params: Path, recipes: Path, data: Path, cams: Path, out: Path, metrics: Path, plots: Path
-) -> str:
+    params: Path, recipes: Path, data: Path, cams: Path, out: Path, metrics: Path, plots: Path,
+    iou: Path,
+) -> str:  # fmt: skip
     """Make the seeds of train_aug and score those of train."""
     run, _ = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
@@ -29,7 +32,8 @@ def main(
         with atomic_folder(out) as partial:
             write_seeds(reader, scores["threshold"], partial, bars("seeds", "image"))
     write_json(metrics, scores)
-    write_curve(curve, plots)
+    write_curve(curve, scores["threshold"], plots)
+    write_iou(scores, iou)
     return f"{out}: {describe(scores)} at threshold {scores['threshold']:.2f}"
 
 

@@ -104,14 +104,34 @@ def test_one_summary_line(finished: Finished, name: str) -> None:
     assert line.endswith(" s)")
 
 
+READ_BY_TEMPLATES = {
+    "threshold_curve": {"threshold", "mark"},
+    "precision_recall": {"threshold", "mark"},
+    "pixel_confusion": {"pixels"},
+    "class_iou": set(),
+    "training": {"lr"},
+}
+"""The columns that a template needs beside x and y."""
+
+
 def test_what_dvc_plots_is_there(finished: Finished) -> None:
     for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
         if isinstance(plot, str):
             assert (finished.folder / plot).read_bytes().startswith(b"\x89PNG")
             continue
-        (description,) = plot.values()
-        for path, columns in description["y"].items():
-            assert {description["x"], *columns} <= set(header(finished.folder / path))
+        (it,) = plot.values()
+        ((path, column),) = it["y"].items()
+        columns = set(header(finished.folder / path))
+        assert {it["x"], column} | READ_BY_TEMPLATES[it["template"]] <= columns
+        if it["template"] == "training":
+            assert columns - {"step"} <= plotted_terms()
+
+
+def plotted_terms() -> set[str]:
+    """The columns of a training's table that the template shows."""
+    template = read_json(ROOT / ".dvc" / "plots" / "training.json")
+    (terms,) = [step["fold"] for step in template["transform"] if "fold" in step]
+    return set(terms)
 
 
 def test_loss_tables_have_a_line_a_step(finished: Finished) -> None:
@@ -266,7 +286,7 @@ HALF_WRITTEN = {
     "refine_crf": "outputs/crf.partial",
     "refine_masks": "outputs/masks.partial",
     "predict_segmentation": "outputs/predictions.partial",
-    "evaluate": "plots/val_confusion.png.partial",
+    "evaluate": "plots/val_iou.csv.partial",
     "draw_panels": "plots/panels.png.partial",
 }
 STEPS = {
@@ -381,7 +401,7 @@ def test_own_folder_without_masks_saliency_and_splits(work: Path) -> None:
 # Variants
 
 
-@pytest.mark.parametrize("contrast", ["none", "hsc"])
+@pytest.mark.parametrize("contrast", ["none", "hsc", "ppc"])
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_every_variant_runs_without_masks(work: Path, baseline: str, contrast: str) -> None:
     remove(work / MASKS)
@@ -391,10 +411,21 @@ def test_every_variant_runs_without_masks(work: Path, baseline: str, contrast: s
         run_well(stage(name), work)
     columns = set(header(work / "plots" / "train_cam.csv"))
     assert {"step", "lr", "loss", "classification"} <= columns
+    assert columns - {"step"} <= plotted_terms()
     assert ("pixel" in columns) == (contrast == "hsc")
+    assert ("cross_label" in columns) == (contrast == "ppc")
     assert ("saliency" in columns) == (baseline == "eps")
     with CamReader(work / "outputs" / "cams.h5") as cams:
         assert len(cams.ids) == 12
+
+
+def test_the_saliency_loss_on_the_refined_maps_is_plotted(work: Path) -> None:
+    change(work / "params.yaml", baseline="eps", eps__refined_saliency=True)
+    stage("train_cam").clear(work)
+    run_well(stage("train_cam"), work)
+    columns = set(header(work / "plots" / "train_cam.csv"))
+    assert "refined_saliency" in columns
+    assert columns - {"step"} <= plotted_terms()
 
 
 def test_variants_share_the_backbone_and_differ_after_it(work: Path) -> None:

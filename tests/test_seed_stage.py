@@ -129,13 +129,17 @@ def test_seeds_are_the_same_bytes_again(cams: CamReader, tmp_path: Path) -> None
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_curve_is_a_table_in_percent(folder: VocFolder, cams: CamReader, tmp_path: Path) -> None:
-    _, curve = score_seeds(folder, cams, "best")
-    path = tmp_path / "plots" / "curve.csv"
-    write_curve(curve, path)
+def read_curve(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as stream:
-        lines = list(csv.DictReader(stream))
-    assert list(lines[0]) == ["threshold", "mIoU", "precision", "recall"]
+        return list(csv.DictReader(stream))
+
+
+def test_curve_is_a_table_in_percent(folder: VocFolder, cams: CamReader, tmp_path: Path) -> None:
+    _, curve = score_seeds(folder, cams, 0.2)
+    path = tmp_path / "plots" / "curve.csv"
+    write_curve(curve, 0.2, path)
+    lines = read_curve(path)
+    assert list(lines[0]) == ["threshold", "mIoU", "precision", "recall", "mark"]
     assert [line["threshold"] for line in lines] == [f"{value:.4f}" for value in SWEEP]
     # At 0.20 80 of 128 pixels are foreground, 64 of them rightly.
     assert lines[20] == {
@@ -143,10 +147,36 @@ def test_curve_is_a_table_in_percent(folder: VocFolder, cams: CamReader, tmp_pat
         "mIoU": "78.3333",
         "precision": "80.0000",
         "recall": "100.0000",
+        "mark": "used",
     }
     assert lines[0]["recall"] == "100.0000"
     assert lines[99]["recall"] == "0.0000"
     assert b"\r" not in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("threshold", "marks"),
+    [
+        ("best", {"0.3000": "used and best"}),
+        (0.3, {"0.3000": "used and best"}),
+        (0.1 + 0.2, {"0.3000": "used and best"}),  # not 0.3 to the last bit
+        (0.205, {"0.2050": "used", "0.3000": "best"}),
+        (1.0, {"0.3000": "best", "1.0000": "used"}),
+    ],
+)
+def test_used_and_best_threshold_are_marked(
+    folder: VocFolder, cams: CamReader, tmp_path: Path, threshold: float | str, marks: dict
+) -> None:
+    scores, curve = score_seeds(folder, cams, threshold)
+    write_curve(curve, scores["threshold"], tmp_path / "curve.csv")
+    lines = read_curve(tmp_path / "curve.csv")
+    assert {line["threshold"]: line["mark"] for line in lines if line["mark"]} == marks
+
+
+def test_without_a_curve_there_is_the_header(tmp_path: Path) -> None:
+    write_curve(None, 0.3, tmp_path / "curve.csv")
+    header = b"threshold,mIoU,precision,recall,mark\n"
+    assert (tmp_path / "curve.csv").read_bytes() == header
 
 
 def test_best_needs_masks(folder: VocFolder, cams: CamReader) -> None:
