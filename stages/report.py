@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
-from hsc.cli import PATH, parameter_options, path_option, stage
+from hsc.cli import PATH, bars, command, parameter_options, path_option
 from hsc.report.facts import Where, gather
 from hsc.report.page import write_page
 
 
-@stage
+@command
 @parameter_options
 @path_option("--metrics", "metrics", "Folder of the scores.")
 @path_option("--plots", "plots", "Folder of the tables for plots.")
@@ -27,7 +27,8 @@ def main(
     out: Path,
 ) -> str:  # fmt: skip
     """Write the page of the run that lies in the folders."""
-    facts = gather(Where(params, recipes, metrics, plots, outputs, records))
+    where = Where(params, recipes, metrics, plots, outputs, records)
+    facts = gather(where, bars("stages", "stage"))
     write_page(facts, out)
     val = facts.scores.get("val")
     if val is None or val.miou is None:

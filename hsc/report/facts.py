@@ -16,6 +16,7 @@ from hsc import params as parameters
 from hsc.data.voc import read_image
 from hsc.errors import HscError
 from hsc.params import Recipe, RunParams
+from hsc.progress import Progress, unseen
 from hsc.report.provenance import (
     Change,
     Commit,
@@ -177,8 +178,10 @@ class Facts:
     missing: tuple[Missing, ...]
 
 
-def gather(where: Where) -> Facts:
+def gather(where: Where, progress: Progress = unseen) -> Facts:
     """Read a run, as much of it as there is.
+
+    progress: of what takes long, as of `read_timings`.
 
     Raises HscError for parameters that cannot be read, and for a file that is there but is not what
     its stage writes.
@@ -186,7 +189,8 @@ def gather(where: Where) -> Facts:
     run, recipe = parameters.load(where.params, where.recipes)
     recipe_path = where.recipes / f"{run.data}.yaml"
     psa, metrics = run.psa.enabled, where.metrics
-    timings = read_timings(where.outputs, metrics, psa, where.records or records_folder())
+    records = where.records or records_folder()
+    timings = read_timings(where.outputs, metrics, psa, records, progress)
     panels, legend = read_panels(where.outputs / "panels")
     return Facts(
         run=run,

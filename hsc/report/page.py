@@ -10,12 +10,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hsc import duration
 from hsc.data.room import amount
 from hsc.files import atomic_file
 from hsc.report import charts, words
 from hsc.report.facts import STEPS, Confusion, Facts, Panel, Training
 from hsc.report.papers import TABULATED_IN, Published, published
-from hsc.report.timings import Timing, duration, total_seconds
+from hsc.report.timings import Timing, total_seconds
 
 _PIXELATED_BELOW = 128
 """Pixels on the longer side below which a picture is enlarged without smoothing."""
@@ -136,7 +137,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "how": how,
         "timings": tuple(timing_view(timing) for timing in facts.timings),
         "timed": sum(timing.record is not None for timing in facts.timings),
-        "total": duration(total_seconds(facts.timings)),
+        "total": duration.describe(total_seconds(facts.timings)),
         "other_versions": any(version.then for version in facts.versions),
     }
 
@@ -263,7 +264,7 @@ def timing_view(timing: Timing) -> TimingView:
     gpu = record.peak_gpu_bytes
     return TimingView(
         timing,
-        duration(record.seconds),
+        duration.describe(record.seconds),
         "off" if timing.off else "",
         amount(record.peak_bytes),
         amount(record.peak_child_bytes) if record.peak_child_bytes else "",

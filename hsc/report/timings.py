@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hsc.progress import Progress, follow, unseen
 from hsc.run_record import RunRecord, find_record
 
 
@@ -55,11 +56,16 @@ class Timing:
     record: RunRecord | None
 
 
-def read_timings(outputs: Path, metrics: Path, psa: bool, records: Path) -> tuple[Timing, ...]:
-    """One for each of STAGES. Raises HscError as `find_record` does."""
+def read_timings(
+    outputs: Path, metrics: Path, psa: bool, records: Path, progress: Progress = unseen
+) -> tuple[Timing, ...]:
+    """One for each of STAGES, found by the bytes of what it made, which takes a while for many.
+
+    progress: called with the number of stages done and of all.
+    """
     folders = {"outputs": outputs, "metrics": metrics}
     found = []
-    for stage in STAGES:
+    for stage in follow(STAGES, len(STAGES), progress):
         product = folders[stage.folder] / stage.product
         record = find_record(stage.script, product, records) if product.exists() else None
         found.append(Timing(stage, product.exists(), stage.of_psa and not psa, record))
@@ -73,14 +79,3 @@ def total_seconds(timings: Sequence[Timing]) -> float:
     """
     records = [timing.record for timing in timings if timing.record is not None]
     return sum({(each.stage, each.digest): each.seconds for each in records}.values())
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    if round(seconds, 1) < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hsc.report.timings import STAGES, duration, read_timings, total_seconds
+from hsc.report.timings import STAGES, read_timings, total_seconds
 from tests.report.runs import Run, make_run
 from tests.stage_runs import ROOT, stages
 
@@ -71,14 +71,3 @@ def read(run: Run, psa: bool = False) -> tuple:
     where = run.where
     assert where.records is not None
     return read_timings(where.outputs, where.metrics, psa, where.records)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.04, "0.0 s"), (59.94, "59.9 s"), (59.96, "1 min 0 s"), (60, "1 min 0 s"),
-        (252.4, "4 min 12 s"), (3599.6, "1 h 0 min"), (3780, "1 h 3 min"),
-    ],
-)  # fmt: skip
-def test_durations(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
