@@ -189,7 +189,7 @@ def test_a_broken_command_fails_and_ends_the_block(commands: str, tmp_path: Path
 
 
 def test_the_end_of_what_was_printed_is_told(tmp_path: Path) -> None:
-    with pytest.raises(AssertionError, match="line 99\n.*exit 3"):
+    with pytest.raises(AssertionError, match=r"line 99\n.*exit 3"):
         run_block(
             block("for i in {1..99}; do echo line $i; done\nexit 3"), tmp_path, {"PATH": os.defpath}
         )
