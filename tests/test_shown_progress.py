@@ -150,6 +150,7 @@ def main():
         progress(step, 400, loss=1.23456, lr=0.01, equivariance=0.5, classification=0.25)
         if step == 300 and "fail" in sys.argv[1:]:
             raise {error}
+    print("the weights are written")
     again = bars("CRF", "image")
     again(0, 3)
     again(2, 3)  # and no more: the next one ends its line
@@ -191,6 +192,8 @@ def test_a_bar_with_rate_time_left_and_figures() -> None:
     assert shown[-1].startswith("outputs/x: done ("), "on a line of its own"
     assert sum("400/400" in part for part in shown) == 1
     assert "\x1b[A" not in sent, "one bar at a time"
+    ended, _, _ = sent.partition("the weights are written")
+    assert re.search(r"400/400 [^\r\n]*\]\r?\n$", ended), "and it ends with its work"
 
 
 def test_figures_that_do_not_fit_are_left_out_whole() -> None:
@@ -236,7 +239,7 @@ def test_without_a_terminal_there_are_whole_lines_only() -> None:
             r"loss 1\.235, lr 0\.01, equivariance 0\.5, classification 0\.25\n",
             line,
         )
-    assert re.fullmatch(r"outputs/x: done \(\d+\.\d s\)\n", done.stdout)
+    assert re.fullmatch(r"the weights are written\noutputs/x: done \(\d+\.\d s\)\n", done.stdout)
 
 
 def test_without_a_terminal_short_work_is_silent() -> None:
@@ -249,6 +252,6 @@ def test_only_the_first_process_shows_anything() -> None:
         "LOCAL_WORLD_SIZE='2')\nimport sys\nsys.stderr.isatty = lambda: True\n"  # fmt: skip
     program = SHOW.replace("command", "training_stage").format(error="None")
     done = run_piped(second + program)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the weights are written\n", "")
     first = run_piped(second.replace("='1'", "='0'") + program)
     assert "CAM training:  50%|" in first.stderr
