@@ -477,8 +477,8 @@ def test_wrong_environment(work: Path, name: str, variable: str, value: str) -> 
     ("key", "name", "title"),
     [
         ("prepare_backbone__lr", "prepare_backbone", "warm-up"),
-        ("train_cam__seam__lr", "train_cam", "seam, contrast hsc"),
-        ("train_segmentation__lr", "train_segmentation", "segmentation"),
+        ("train_cam__seam__lr", "train_cam", "CAM training"),
+        ("train_segmentation__lr", "train_segmentation", "segmentation training"),
     ],
 )
 def test_loss_that_is_not_finite_names_term_and_step(

@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from hsc import params as parameters
+from hsc.cli import bars
 from hsc.data.classes import VOC_CLASSES
 from hsc.errors import HscError
 from hsc.nets import imported
@@ -76,6 +77,7 @@ def test_options_arrive(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
     def note(*arguments: Any, **options: Any) -> dict[str, Any]:
+        assert options.pop("bars") is bars
         calls.append((arguments, options))
         return {"tensors": 0, "source": "", "sha256": ""}
 
