@@ -80,7 +80,6 @@ class TimingView:
     took: str
     why: str
     memory: str
-    child_memory: str
     gpu_memory: str
     finished: str
 
@@ -260,14 +259,14 @@ def timing_view(timing: Timing) -> TimingView:
     record = timing.record
     if record is None:
         why = "from the cache, not timed on this machine" if timing.made else "not run"
-        return TimingView(timing, "", "off" if timing.off else why, "", "", "", "")
+        return TimingView(timing, "", "off" if timing.off else why, "", "", "")
     gpu = record.peak_gpu_bytes
     return TimingView(
         timing,
         duration.describe(record.seconds),
         "off" if timing.off else "",
-        amount(record.peak_bytes),
-        amount(record.peak_child_bytes) if record.peak_child_bytes else "",
+        # A process's peak can be that of the one that started it, so the two are told as one.
+        amount(max(record.peak_bytes, record.peak_child_bytes)),
         "" if gpu is None else amount(gpu),
         record.finished[:16].replace("T", " "),
     )
