@@ -187,6 +187,23 @@ def test_what_stages_took(page: str) -> None:
     assert "2.0.1 (train_cam)" in page
 
 
+def test_memory_is_that_of_the_largest_process(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "shapes", ODD)
+    run.record("train_cam", "outputs/cam.pt", peak_bytes=10**9, peak_child_bytes=3 * 10**9)
+    page = render(gather(run.where))
+    assert ">3.0 GB<" in page
+    assert "1.0 GB" not in page
+    assert "GPU memory" not in page
+
+
+def test_gpu_memory_has_a_column_where_a_gpu_was_used(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "shapes", ODD)
+    run.record("train_cam", "outputs/cam.pt", peak_gpu_bytes=17 * 10**9, device="a GPU")
+    page = render(gather(run.where))
+    assert "GPU memory" in page
+    assert ">17.0 GB<" in page
+
+
 def test_how_to_reproduce_it(bare: Facts) -> None:
     clean = Commit("f" * 40, (), ())
     assert "is that commit's, without changes" in render(dataclasses.replace(bare, commit=clean))
