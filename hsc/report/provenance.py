@@ -17,8 +17,8 @@ from hsc.psa_off import OFF
 from hsc.report.timings import Timing
 
 PACKAGES = (
-    "hsc", "torch", "torchvision", "numpy", "scipy", "pydensecrf2", "opencv-contrib-python-headless",
-    "pillow", "h5py", "pydantic", "matplotlib", "dvc",
+    "hsc", "torch", "torchvision", "numpy", "scipy", "pydensecrf2",
+    "opencv-contrib-python-headless", "pillow", "h5py", "pydantic", "matplotlib", "dvc",
 )  # fmt: skip
 """The installed packages that have a say in what comes out, or in how the run is kept."""
 _FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
