@@ -23,7 +23,10 @@ from hsc.nets.supervision import MASKS
 
 @command
 @click.argument("source", metavar="FILE")
-@click.option("--layout", type=click.Choice(LAYOUTS), required=True, help="What FILE holds.")
+@click.option(
+    "--layout", type=click.Choice(LAYOUTS), required=True, metavar="LAYOUT",
+    help=f"What FILE holds: {', '.join(LAYOUTS)}.",
+)  # fmt: skip
 @click.option(
     "--backbone",
     type=click.Choice(backbone_names()),

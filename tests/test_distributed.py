@@ -247,7 +247,7 @@ def test_a_batch_that_cannot_be_shared(found: list[dict[str, Any]]) -> None:
     for process in found:
         plain, user = process["uneven"]
         assert plain.startswith("ValueError: a batch of 3")
-        assert user.startswith("HscError: batch_size: 3 pictures")
+        assert user.startswith("MachineError: batch_size: 3 pictures")
 
 
 def test_states_of_different_steps(found: list[dict[str, Any]]) -> None:

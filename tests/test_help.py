@@ -10,7 +10,6 @@ import yaml
 from click.testing import CliRunner
 
 from tests.import_closure import ROOT, import_closure
-from tests.test_error_pages import COMING
 
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py"))
@@ -117,7 +116,7 @@ def test_the_documents_named_are_there(name: str) -> None:
     found = re.findall(r"docs/\w+\.md", page(name))
     assert found
     for each in found:
-        assert (ROOT / each).is_file() or each in COMING
+        assert (ROOT / each).is_file()
 
 
 def test_a_script_without_a_page_shows_its_options(tmp_path: Path) -> None:
