@@ -28,11 +28,9 @@ from hsc.nets.supervision import MASKS
     help=f"What FILE holds: {', '.join(LAYOUTS)}.",
 )  # fmt: skip
 @click.option(
-    "--backbone",
-    type=click.Choice(backbone_names()),
-    default="resnet38",
+    "--backbone", type=click.Choice(backbone_names()), default="resnet38",
     help="Which network FILE holds or stands on.",
-)
+)  # fmt: skip
 @click.option("--backbone-only", is_flag=True, help="Keep the backbone alone.")
 @click.option("--classes", type=PATH, help="classes.txt of a whole network; VOC's without it.")
 @click.option("--sha256", help="What FILE must have (hex).")
@@ -54,16 +52,13 @@ def main(
 ) -> str:
     """Translate the published weights in FILE, or torchvision's of that name."""
     found = import_weights(
-        source,
-        layout,
-        output,
-        backbone,
+        source, layout, output, backbone,
         backbone_only=backbone_only,
         class_names=VOC_CLASSES if classes is None else read_classes(classes),
         sha256=sha256,
         supervision=supervision,
         bars=bars,
-    )
+    )  # fmt: skip
     if metrics is not None:
         write_json(metrics, found)
     return f"{output}: {found['tensors']} tensors of {found['source']}, SHA-256 {found['sha256']}"
