@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from hsc.compare.runs import DATA_SEED, SEED, Run, Seeds, differing, same_pictures
 from hsc.errors import ExperimentError
+from hsc.methods.titles import method_title
 
-_BASELINES = {"cam": "CAM", "seam": "SEAM", "eps": "EPS"}
 _MOST_PARAMETERS = 3
 """As many stand in a row's name; of rows that differ in more, the notes tell."""
 _MOST_NOTED = 8
@@ -34,12 +34,6 @@ class Row:
     def class_values(self, figure: str, name: str) -> list[float]:
         """IoU (%) of a class in the runs that have it."""
         return [value for run in self.runs if (value := run.iou(figure, name)) is not None]
-
-
-def method_title(baseline: str, contrast: str) -> str:
-    """ "SEAM + HSC" and so on; "SEAM" without contrast."""
-    title = _BASELINES.get(baseline, baseline)
-    return title if contrast == "none" else f"{title} + {contrast.upper()}"
 
 
 def make_rows(runs: Sequence[Run]) -> list[Row]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from hsc.methods.titles import method_title
 from hsc.params import FetchParams, WarmupParams
 from hsc.report.facts import Facts, Training
 from hsc.report.papers import Published
@@ -18,8 +19,6 @@ TRAINING_TITLES = {
     "train_affinity": "PSA's affinity network",
     "train_segmentation": "Segmentation network",
 }
-_BASELINES = {"cam": "CAM", "seam": "SEAM", "eps": "EPS"}
-_CONTRASTS = {"none": "", "ppc": " + PPC", "hsc": " + HSC"}
 _HEADS = {"aspp": "DeepLab-ASPP", "largefov": "DeepLab v1"}
 _BASELINE_SAYS = {
     "cam": "",
@@ -56,7 +55,7 @@ _TERMS = {
 
 def method(facts: Facts) -> str:
     """Baseline and contrast, as the papers write them."""
-    return _BASELINES[facts.run.baseline] + _CONTRASTS[facts.run.contrast]
+    return method_title(facts.run.baseline, facts.run.contrast)
 
 
 def title(facts: Facts) -> str:

@@ -2,20 +2,13 @@
 
 import pytest
 
-from hsc.compare.rows import Row, find_row, make_rows, method_title, pairs, why_unpaired
+from hsc.compare.rows import Row, find_row, make_rows, pairs, why_unpaired
 from hsc.errors import HscError
 from tests.compare.made_runs import make_run
 
 
 def layout(rows: list[Row]) -> list[tuple[str, list[str]]]:
     return [(row.title, [run.snapshot.name for run in row.runs]) for row in rows]
-
-
-def test_methods() -> None:
-    assert method_title("seam", "hsc") == "SEAM + HSC"
-    assert method_title("eps", "ppc") == "EPS + PPC"
-    assert method_title("cam", "none") == "CAM"
-    assert method_title("new", "none") == "new"
 
 
 def test_runs_that_differ_in_seeds_are_one_row_in_the_order_of_the_arguments() -> None:
