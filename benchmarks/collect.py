@@ -19,8 +19,9 @@ from benchmarks.runs import Run, merge, read_runs, write_runs
 from hsc import duration
 from hsc.cli import PATH, command
 from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
-from hsc.compare.figures import FIGURES, read_figure, read_lock, value_at
+from hsc.compare.figures import FIGURES, read_figure, read_lock
 from hsc.errors import HscError
+from hsc.settings import value_at
 
 TABLE_FIGURES = ("seeds", "crf", "val")
 

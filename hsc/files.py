@@ -13,6 +13,8 @@ from typing import Any
 from hsc.errors import HscError
 from hsc.progress import Progress, follow, unseen
 
+_BLOCK = 1 << 20
+
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -84,11 +86,25 @@ def digest_json(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def hash_file(path: Path, algorithm: str = "sha256", progress: Progress = unseen) -> str:
+    """The digest (hex) of a file, read piece by piece: of gigabytes it may take a minute.
+
+    progress: called with the bytes read and of all. Raises OSError.
+    """
+    size, done, found = path.stat().st_size, 0, hashlib.new(algorithm)
+    progress(0, size)
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            found.update(block)
+            done += len(block)
+            progress(done, size)
+    return found.hexdigest()
+
+
 def digest_file(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes. Raises HscError for a file that cannot be read."""
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hash_file(path)
     except FileNotFoundError:
         raise HscError(f"{path}: no such file; add it or run the stage that writes it") from None
     except OSError as error:

@@ -11,7 +11,7 @@ import platform
 import re
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,10 +19,9 @@ from pathlib import Path
 import pydantic
 
 from hsc.errors import HscError
-from hsc.files import atomic_file
+from hsc.files import atomic_file, hash_file
 from hsc.progress import Progress, unseen
 
-_BLOCK = 1 << 20
 _PACKAGES = ("hsc", "torch", "torchvision", "numpy", "pydensecrf2", "h5py")
 
 
@@ -92,7 +91,9 @@ def digest_product(path: Path, progress: Progress = unseen) -> str:
         total, done = product_bytes(path), 0
         digests = {}
         for name, file in files.items():
-            digests[name] = _digest(file, lambda size, before=done: progress(before + size, total))
+            digests[name] = hash_file(
+                file, progress=lambda size, _, before=done: progress(before + size, total)
+            )
             done += file.stat().st_size
     except OSError as error:
         raise HscError(f"{path}: cannot be read ({error.strerror}); run its stage again") from None
@@ -148,16 +149,6 @@ def _files(path: Path) -> dict[str, Path]:
         found = {file.relative_to(path).as_posix(): file for file in path.rglob("*")}
         return {name: file for name, file in sorted(found.items()) if file.is_file()}
     return {path.name: path}
-
-
-def _digest(path: Path, report: Callable[[int], None]) -> str:
-    found, done = hashlib.sha256(), 0
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            found.update(block)
-            done += len(block)
-            report(done)
-    return found.hexdigest()
 
 
 def _gpu() -> tuple[int, str] | None:

@@ -15,6 +15,7 @@ from hsc.files import (
     digest_file,
     digest_files,
     digest_json,
+    hash_file,
     read_json,
     write_json,
 )
@@ -125,6 +126,18 @@ def test_json_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_text('{"a": ')
     with pytest.raises(HscError, match=r"a\.json: not valid JSON"):
         read_json(path)
+
+
+def test_a_digest_tells_how_far_it_is(tmp_path: Path) -> None:
+    path, size = tmp_path / "large", (1 << 20) + 5
+    path.write_bytes(bytes(size))
+    calls: list[tuple[int, int]] = []
+    assert (
+        hash_file(path, "md5", lambda *done: calls.append(done))
+        == hashlib.md5(bytes(size)).hexdigest()
+    )
+    assert calls == [(0, size), (1 << 20, size), (size, size)]
+    assert hash_file(path) == digest_file(path)
 
 
 def test_digests(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from hsc.errors import ExperimentError
+from hsc.settings import LOADER, value_at
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,6 @@ FIGURES = {
 }
 """In the order of the pipeline."""
 
-# PyYAML's own parser in C, where it was built: a lock file has thousands of lines.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CODE = re.compile(r"^ +- path: \S+\.py\n(?: +(?:hash|md5|size): .*\n)+", re.MULTILINE)
 
 
@@ -82,13 +81,6 @@ def _has_params(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
         for path, values in entry.get("params", {}).items()
         for key, value in values.items()
     )
-
-
-def value_at(settings: Any, path: str) -> Any:
-    """The value at a dotted path, None where there is none."""
-    for word in path.split("."):
-        settings = settings.get(word) if isinstance(settings, dict) else None
-    return settings
 
 
 def digest_of(lock: Mapping[str, Any], stage: str, path: str) -> str | None:

@@ -1,22 +1,17 @@
 """One run of the pipeline as it is compared: parameters, seeds, data, figures."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hsc.compare.figures import (
-    FIGURES,
-    LOADER,
-    digest_of,
-    read_figure,
-    read_lock,
-)
+from hsc.compare.figures import FIGURES, digest_of, read_figure, read_lock
 from hsc.compare.snapshots import Snapshot
 from hsc.errors import ExperimentError, HscError
+from hsc.settings import LOADER, flat
 
 PARAMS, LOCK = "params.yaml", "dvc.lock"
 SEED, DATA_SEED = "seed", "prepare_data.seed"
@@ -83,7 +78,7 @@ def read_run(snapshot: Snapshot, folder: Path = Path()) -> Run:
     except HscError as error:
         raise ExperimentError(f"{snapshot.name}: {error}") from None
     figures, notes = _figures(lock, texts, {PARAMS: params, recipe_path: recipe})
-    settings = dict(flatten({**params, **recipe}))
+    settings = flat({**params, **recipe})
     digest = digest_of(lock, "prepare_data", f"data/{params['data']}")
     return Run(snapshot, settings, digest, figures, notes)
 
@@ -119,15 +114,6 @@ def _figures(
     if not figures and not notes:
         notes.append("no figures of its own: its parameters were not run as far as make_seeds")
     return figures, tuple(notes)
-
-
-def flatten(values: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value that is no section, with its dotted path."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{start}{key}.")
-        else:
-            yield f"{start}{key}", value
 
 
 def differing(settings: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -18,9 +18,6 @@ may be missing, which older programs did not save and nothing here computes with
 other key that is missing, unexpected or of another shape is an error, which lists them all.
 """
 
-import hashlib
-import http.client
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +27,9 @@ import torch
 from torch import Tensor
 
 from hsc.data.classes import VOC_CLASSES
-from hsc.errors import WeightsError
-from hsc.files import atomic_file
+from hsc.data.download import Archive, fetch
+from hsc.errors import DataError, WeightsError
+from hsc.files import hash_file
 from hsc.nets import mxnet_params, published, published_deeplab
 from hsc.nets.backbones import backbone_names, build_backbone
 from hsc.nets.supervision import (
@@ -43,7 +41,7 @@ from hsc.nets.supervision import (
     without_head,
 )
 from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
-from hsc.progress import Bars, Progress, silent
+from hsc.progress import Bars, silent
 
 LAYOUTS = ("mxnet", "torchvision", "resnet101s", "deeplabv2", "own", *published.LAYOUTS)
 """The names that a recipe or the command line may give."""
@@ -61,8 +59,6 @@ _HELD = {
 
 _COUNTER = ".num_batches_tracked"
 _WRAPPERS = ("state_dict", "model")
-_BLOCK = 1 << 20
-_TIMEOUT = 60  # seconds without a byte
 
 
 class Source(NamedTuple):
@@ -201,8 +197,7 @@ def named_weights(network: str) -> dict[str, tuple[str, str]]:
 def check_digest(path: Path, expected: str | None) -> str:
     """The file's SHA-256 in hex. Raises HscError when it is not the one that is expected."""
     try:
-        with path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = hash_file(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; give the path of the weights") from None
     except OSError as error:
@@ -366,30 +361,8 @@ def _download(name: str, url: str, bars: Bars) -> Path:
     The file's name has the beginning of its SHA-256, which is checked, also when it was there.
     """
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    prefix = path.stem.rpartition("-")[2]
-    if not path.exists():
-        try:
-            with atomic_file(path) as partial:
-                _load(url, partial, bars(path.name, "B"))
-                if not check_digest(partial, None).startswith(prefix):
-                    raise OSError(f"its SHA-256 does not begin with {prefix}")
-        except (OSError, http.client.HTTPException) as error:
-            raise WeightsError(
-                f"{name}: cannot be downloaded from {url} ({error}); download it by other means "
-                "and give its path"
-            ) from None
-    if not check_digest(path, None).startswith(prefix):
-        raise WeightsError(f"{path}: damaged, its SHA-256 does not begin with {prefix}; delete it")
-    return path
-
-
-def _load(url: str, target: Path, progress: Progress) -> None:
-    """Raises OSError or HTTPException, also where the connection breaks off."""
-    request = urllib.request.Request(url, headers={"User-Agent": "hsc"})
-    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer, target.open("wb") as sink:
-        total, done = int(answer.headers.get("Content-Length") or 0), 0
-        progress(done, total)
-        while block := answer.read(_BLOCK):
-            sink.write(block)
-            done += len(block)
-            progress(done, total)
+    archive = Archive(path.name, (url,), f"sha256:{path.stem.rpartition('-')[2]}")
+    try:
+        return fetch(archive, path.parent, bars)
+    except DataError as error:
+        raise WeightsError(f"{name}: {error}") from None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsc import params as parameters
+from hsc.compare.figures import FIGURES
 from hsc.data.voc import read_image
 from hsc.errors import HscError
 from hsc.params import Recipe, RunParams
@@ -44,12 +45,7 @@ from hsc.run_record import records_folder
 from hsc.store import CamReader
 
 _Value = TypeVar("_Value")
-STEPS = {
-    "seeds": "make_seeds",
-    "crf": "evaluate@crf",
-    "masks": "evaluate@masks",
-    "val": "evaluate@val",
-}
+STEPS = {key: figure.stage for key, figure in FIGURES.items()}
 """What is scored, in order, and the stage that scores it: metrics/<step>.json."""
 TRAININGS = {
     "backbone": "prepare_backbone",
@@ -223,7 +219,7 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
             metrics / "segmentation.json", SegmentationFacts, "train_segmentation"
         ),
         cams_digest=read_cams_digest(where.outputs / "cams.h5"),
-        weights=read_weights(where.outputs),
+        weights=read_weights(where.outputs, timings),
         timings=timings,
         versions=read_versions(timings),
         commit=read_commit(where.params, recipe_path),

@@ -15,13 +15,13 @@ from hsc.errors import HscError
 from hsc.files import digest_file
 from hsc.psa_off import OFF
 from hsc.report.timings import Timing
+from hsc.settings import LOADER, flat, value_at
 
 PACKAGES = (
     "hsc", "torch", "torchvision", "numpy", "scipy", "pydensecrf2",
     "opencv-contrib-python-headless", "pillow", "h5py", "pydantic", "matplotlib", "dvc",
 )  # fmt: skip
 """The installed packages that have a say in what comes out, or in how the run is kept."""
-_FastLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WRITTEN_BY_RUNS = ("dvc.lock", "metrics/", "plots/")
 
 
@@ -116,16 +116,6 @@ def _overrides(folder: Path, settings: Mapping[str, Path]) -> tuple[str, ...] | 
     return tuple(found)
 
 
-def flat(values: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one, keys joined with dots; lists stay as they are."""
-    if not isinstance(values, dict) or not values:
-        return {prefix: values}
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found |= flat(value, f"{prefix}.{key}" if prefix else str(key))
-    return found
-
-
 def _word(value: Any) -> str:
     """A value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, allow_unicode=True)
@@ -152,7 +142,7 @@ def read_changes(lock: Path, params: Path, recipe: Path) -> tuple[Change, ...]:
     if not lock.exists():
         return ()
     try:
-        stages = yaml.load(lock.read_text("utf-8"), _FastLoader)["stages"]
+        stages = yaml.load(lock.read_text("utf-8"), LOADER)["stages"]
         recorded = [
             (name, Path(file).name, key, then)
             for name, stage in stages.items()
@@ -166,19 +156,12 @@ def read_changes(lock: Path, params: Path, recipe: Path) -> tuple[Change, ...]:
     for name, file, key, then in recorded:
         if file not in now:
             continue
-        before, after = flat(then, key), flat(_at(now[file], key), key)
+        before, after = flat(then, key), flat(value_at(now[file], key), key)
         for each in before | after:
             if before.get(each) != after.get(each):
                 words = each, _word(before.get(each)), _word(after.get(each))
                 found.setdefault(words, []).append(name)
     return tuple(Change(*words, tuple(stages)) for words, stages in found.items())
-
-
-def _at(values: Any, key: str) -> Any:
-    """The value at a key with dots; None where there is none."""
-    for part in key.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
-    return values
 
 
 def read_versions(timings: Iterable[Timing]) -> tuple[Version, ...]:
@@ -207,12 +190,18 @@ def _installed(package: str) -> str | None:
         return None
 
 
-def read_weights(outputs: Path) -> tuple[Weights, ...]:
-    """Every weights file and the CAM file in `outputs`, by name. Raises HscError as digest_file."""
+def read_weights(outputs: Path, timings: Iterable[Timing] = ()) -> tuple[Weights, ...]:
+    """Every weights file and the CAM file in `outputs`, by name.
+
+    timings: their records were found by these digests, so that such a file is not read once more.
+    Raises HscError as digest_file.
+    """
+    known = {each.stage.product: each.record.digest for each in timings if each.record is not None}
     files = [*sorted(outputs.glob("*.pt")), *sorted(outputs.glob("cams.h5"))]
     return tuple(
-        Weights(path.name, path.stat().st_size, None if _is_off(path) else digest_file(path))
+        Weights(path.name, path.stat().st_size, None if _is_off(path) else digest)
         for path in files
+        for digest in [known.get(path.name) or digest_file(path)]
     )
 
 

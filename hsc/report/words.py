@@ -7,8 +7,8 @@ from hsc.methods.titles import method_title
 from hsc.params import FetchParams, WarmupParams
 from hsc.report.facts import Facts, Training
 from hsc.report.papers import Published
-from hsc.report.provenance import flat
 from hsc.report.reading import Origin, plain
+from hsc.settings import flat
 
 PAPERS_DATA = "voc2012"
 """The data set that the papers' figures are of."""

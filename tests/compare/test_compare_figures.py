@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hsc.compare.figures import FIGURES, digest_of, is_current, read_figure, read_lock, value_at
+from hsc.compare.figures import FIGURES, digest_of, is_current, read_figure, read_lock
 from hsc.errors import HscError
 from tests.experiment_repository import run_files
 from tests.import_closure import ROOT
@@ -62,12 +62,6 @@ def test_the_projects_own_lock_file_is_read_as_a_whole() -> None:
 def test_no_lock_file(text: str) -> None:
     with pytest.raises(HscError, match=r"dvc\.lock: no lock file"):
         read_lock(text)
-
-
-def test_dotted_paths() -> None:
-    assert value_at(SETTINGS["params.yaml"], "hsc.gamma") == 0.1
-    assert value_at(SETTINGS["params.yaml"], "hsc.gamma.more") is None
-    assert value_at(None, "hsc") is None
 
 
 def test_a_figure_is_the_content_of_its_file() -> None:

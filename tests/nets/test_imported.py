@@ -7,8 +7,9 @@ needs the memory; where a file is written, the network is a small one.
 import contextlib
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from hsc import params as parameters
 from hsc.data.classes import VOC_CLASSES
-from hsc.errors import HscError
+from hsc.errors import HscError, WeightsError
 from hsc.nets import imported, published, published_deeplab
 from hsc.nets.affinity import affinity_network
 from hsc.nets.backbones import SmallResNet, build_backbone
@@ -38,6 +39,7 @@ from hsc.nets.imported import (
     translate,
 )
 from hsc.nets.weights import load_weights, save_weights
+from tests.data.archive_server import serve
 from tests.nets.mxnet_writer import file_bytes
 
 CAM_LAYOUTS = ["seam", "eps", "eps_cls", "ppc", "hsc"]
@@ -215,15 +217,17 @@ def test_names_and_urls_are_torchvision_s() -> None:
 
 
 @pytest.fixture
-def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file that torchvision seems to offer under the name V1, and an empty cache."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     content = b"some weights"
-    path = tmp_path / f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    path.write_bytes(content)
-    names = {"V1": ("V1", path.as_uri()), "DEFAULT": ("V1", path.as_uri())}
-    monkeypatch.setattr(imported, "named_weights", lambda backbone: names)
-    return path
+    path = tmp_path / "server" / f"net-{hashlib.sha256(content).hexdigest()[:8]}.pth"
+    with serve(path.parent) as server:
+        path.write_bytes(content)
+        entry = ("V1", server.entry(path)["sources"][0])
+        names = {"V1": entry, "DEFAULT": entry}
+        monkeypatch.setattr(imported, "named_weights", lambda backbone: names)
+        yield path
 
 
 @pytest.mark.parametrize("name", ["V1", "DEFAULT"])
@@ -238,27 +242,33 @@ def test_named_weights_are_downloaded_once(offered: Path, name: str) -> None:
 
 
 def test_a_download_that_fails(offered: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    url = offered.as_uri()
     offered.unlink()
-    with pytest.raises(HscError) as caught:
+    with pytest.raises(WeightsError) as caught:
         locate("V1", "torchvision", "resnet50")
-    assert str(caught.value).startswith(f"V1: cannot be downloaded from {url} (")
-    assert str(caught.value).endswith("download it by other means and give its path")
+    text = str(caught.value)
+    assert text.startswith(f"V1: {offered.name}: no source has it:")
+    assert re.search(rf"http://\S+/{offered.name}: .*404", text)
+    assert f"put it into {offered.parents[1] / 'cache' / 'hub' / 'checkpoints'}" in text
     assert capsys.readouterr().out == ""
 
 
 def test_a_download_of_something_else(offered: Path) -> None:
     offered.write_bytes(b"other weights")
-    with pytest.raises(HscError, match=r"V1: cannot be downloaded from .*SHA-256 does not begin"):
+    expected = offered.stem.removeprefix("net-")
+    with pytest.raises(WeightsError, match=rf"its sha256 is \w+, expected {expected}"):
         locate("V1", "torchvision", "resnet50")
-    assert not list((offered.parent / "cache").rglob("*.pth*"))
+    assert not list((offered.parents[1] / "cache").rglob("*.pth*"))
 
 
 def test_a_cached_file_that_changed(offered: Path) -> None:
+    """It is downloaded again; where that is impossible, it is not taken."""
     cached = locate("V1", "torchvision", "resnet50").path
     cached.write_bytes(b"other weights")
-    text = problem(cached, lambda: locate("V1", "torchvision", "resnet50"))
-    assert text.startswith("damaged, its SHA-256 does not begin with ")
+    assert locate("V1", "torchvision", "resnet50").path.read_bytes() == b"some weights"
+    cached.write_bytes(b"other weights")
+    offered.unlink()
+    with pytest.raises(WeightsError, match=rf"{cached}: its sha256 is \w+, expected "):
+        locate("V1", "torchvision", "resnet50")
 
 
 def test_a_path_that_is_no_name_either(offered: Path) -> None:

@@ -1,5 +1,6 @@
 """hsc.report.provenance: the commit with its overrides, versions, digests, changed parameters."""
 
+import dataclasses
 import hashlib
 import subprocess
 from pathlib import Path
@@ -12,7 +13,6 @@ from hsc.psa_off import write_off_file
 from hsc.report.provenance import (
     Change,
     Weights,
-    flat,
     read_changes,
     read_commit,
     read_versions,
@@ -133,12 +133,6 @@ def test_no_repository_no_commit_and_none_of_another_project(
     assert read_commit(params, recipe) is None  # no git
 
 
-def test_flat() -> None:
-    assert flat(RECIPE) == {"train_cam.seam.lr": 0.001, "train_cam.seam.sizes": [62, 96]}
-    assert flat({"a": {}}) == {"a": {}}
-    assert flat(3, "key") == {"key": 3}
-
-
 def lock(params: Path, **stages: dict) -> Path:
     path = params.with_name("dvc.lock")
     path.write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}, sort_keys=False))
@@ -191,6 +185,13 @@ def test_weights_with_their_digests(tmp_path: Path) -> None:
     assert cam == Weights("cam.pt", 7, hashlib.sha256(b"weights").hexdigest())
     assert cams.file == "cams.h5"
     assert read_weights(tmp_path / "none") == ()
+
+
+def test_a_digest_that_a_record_has_is_taken_from_it(tmp_path: Path) -> None:
+    (tmp_path / "cam.pt").write_bytes(b"weights")
+    stage = next(each for each in STAGES if each.name == "train_cam")
+    (cam,) = read_weights(tmp_path, [dataclasses.replace(timing(7), stage=stage)])
+    assert cam.sha256 == "7"
 
 
 def timing(number: int, **versions: str) -> Timing:
