@@ -15,6 +15,8 @@ PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stag
 SCRIPTS = sorted(path.stem for path in (ROOT / "stages").glob("*.py"))
 IMPORTED_ONLY = {
     "predict": {"HSC_DOWNLOADS"},
+    "import_weights": {"HSC_DOWNLOADS"},  # torchvision's weights go into torch's own cache
+    "train_segmentation": {"HSC_DOWNLOADS"},
     "draw_panels": {"HSC_PROCESSES"},
 }
 """Variables that a script's imports read, but nothing that it calls."""
