@@ -20,7 +20,8 @@ from torch import Tensor
 
 from hsc.cams_merge import merge_relu, merge_softmax
 from hsc.data.classes import IGNORE, VOC_CLASSES
-from hsc.data.voc import VocFolder, layout, write_image, write_index, write_mask
+from hsc.data.lists import write_index
+from hsc.data.voc import VocFolder, layout, write_image, write_mask
 from hsc.store import CamWriter
 
 VOC_SIZE = (375, 500)

@@ -8,9 +8,11 @@ from typing import Any
 
 from hsc.data import saliency, voc2012
 from hsc.data.download import Archive, digest, fetch
-from hsc.data.folder import has_saliency, import_folder
+from hsc.data.folder import import_folder
+from hsc.data.needs import Needs
 from hsc.data.shapes import ShapesConfig, generate
-from hsc.data.voc import SPLITS, VocFolder
+from hsc.data.summary import Facts, summarise
+from hsc.data.voc import VocFolder
 from hsc.errors import DataError, HscError, SaliencyError
 from hsc.files import atomic_folder
 from hsc.params import parse_section
@@ -26,8 +28,7 @@ KINDS = {
 """What `prepare_data.kind` may be, and what the other keys are then."""
 
 DataParams = ShapesConfig | Voc2012Params | Coco2014Params | FolderParams
-Facts = dict[str, Any]
-"""What metrics/data.json has besides the counts."""
+_NOTHING = Needs()
 
 
 @dataclass(frozen=True)
@@ -55,48 +56,45 @@ def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
     return parse_section(source, rest, KINDS[kind])
 
 
-def make(how: DataParams, root: Path, where: Where) -> Facts:
+def make(how: DataParams, root: Path, where: Where, needs: Needs = _NOTHING) -> Facts:
     """Write the data set to `root`, whole or not at all.
 
-    Returns its `counts` and where it is from: `saliency`, and `archives` with the digest of each.
-    Raises HscError for everything that is wrong in the sources.
+    Returns what is in it (`hsc.data.summary.summarise`) and where it is from: `saliency`, `unused`
+    (of a folder: what was found and not read), and `archives` with the digest of each.
+    Raises HscError for everything that is wrong in the sources, and for what the run needs and this
+    data set will not have.
     """
+    _check_saliency_choice(how, needs)
     with atomic_folder(root) as partial:
-        facts = _make(how, partial, where)
-        VocFolder(partial).check()
-    return counts(VocFolder(root)) | facts
+        facts = _make(how, partial, where, needs)
+        data = VocFolder(partial)
+        data.check()
+        return summarise(data, where.bars("reading sizes", "image")) | facts
 
 
-def counts(data: VocFolder) -> Facts:
-    """What is in a data set.
-
-    Returns `images` (of all splits), `classes` (foreground), `tags_per_image` (mean over train_aug)
-    and, by split, `splits`.
-    """
-    splits = {split: data.ids(split) for split in SPLITS}
-    training = splits["train_aug"]
-    return {
-        "images": len(set().union(*splits.values())),
-        "classes": data.num_classes,
-        "tags_per_image": float(sum(data.tags(i).sum() for i in training)) / len(training),
-        "splits": {split: len(ids) for split, ids in splits.items()},
-    }
+def _check_saliency_choice(how: DataParams, needs: Needs) -> None:
+    """Told before anything is fetched."""
+    if needs.saliency and getattr(how, "saliency", None) == "none":
+        raise SaliencyError(
+            "prepare_data.saliency is none, but baseline is eps, which needs maps; take another "
+            "source of saliency, or another baseline"
+        )
 
 
 @functools.singledispatch
-def _make(how: DataParams, root: Path, where: Where) -> Facts:
+def _make(how: DataParams, root: Path, where: Where, needs: Needs) -> Facts:
     """Write one kind of data set into the folder `root`."""
     raise TypeError(type(how))
 
 
 @_make.register
-def _shapes(how: ShapesConfig, root: Path, where: Where) -> Facts:
+def _shapes(how: ShapesConfig, root: Path, where: Where, needs: Needs) -> Facts:
     generate(root, how, where.bars("pictures", "image"), where.processes)
     return {"saliency": {"source": "generated"}}
 
 
 @_make.register
-def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
+def _voc2012(how: Voc2012Params, root: Path, where: Where, needs: Needs) -> Facts:
     found = _fetch_all(how, ("trainval", "sbd"), where)
     voc2012.build(
         root, found["trainval"], found["sbd"], how.test, how.counts.model_dump(), how.limit,
@@ -106,7 +104,7 @@ def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
 
 
 @_make.register
-def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
+def _coco2014(how: Coco2014Params, root: Path, where: Where, needs: Needs) -> Facts:
     from hsc.data import coco2014  # its libraries, which nothing else needs
 
     names = ("train_images", "val_images", "annotations")
@@ -119,31 +117,13 @@ def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
 
 
 @_make.register
-def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
+def _folder(how: FolderParams, root: Path, where: Where, needs: Needs) -> Facts:
     if _inside(how.path, root):
         raise DataError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
-    source = how.saliency
-    if source == "auto":
-        source = "own" if has_saliency(how.path) else "estimated"
-    import_folder(
-        how.path, root, how.max_side, how.limit, source == "own", where.processes,
-        where.bars("pictures", "image"),
-    )  # fmt: skip
-    if how.saliency == "own":
-        _check_saliency(how.path, VocFolder(root))
-    if source == "estimated":
-        return {"saliency": _estimate(root, where)}
-    return {"saliency": {"source": source}}
-
-
-def _check_saliency(source: Path, data: VocFolder) -> None:
-    """Raise HscError unless every picture that trains has a map: told here, not by EPS later."""
-    missing = [i for i in data.ids("train_aug") if not data.saliency_path(i).is_file()]
-    if missing:
-        raise SaliencyError(
-            f"{source / 'Saliency'}: no map for {len(missing)} pictures that train, the first "
-            f"{missing[0]}.png; add them, or set prepare_data.saliency to estimated or none"
-        )
+    facts = import_folder(how, root, needs, where.processes, where.bars("pictures", "image"))
+    if facts["saliency"]["source"] == "estimated":
+        facts["saliency"] = _estimate(root, where)
+    return facts
 
 
 def _fetch_all(

@@ -1,4 +1,4 @@
-"""What a machine has too little of, disk or memory: which exceptions say so, and what helps.
+"""What is wrong with the machine, not with the code: too little disk or memory, files out of reach.
 
 Without torch and numpy, whose exceptions are known by their words.
 """
@@ -14,6 +14,11 @@ _NO_MEMORY = re.compile(
 )
 """Of CUDA, torch's CPU allocator, the system, cuBLAS and cuDNN, torch's loader."""
 _DISK = (errno.ENOSPC, errno.EDQUOT)
+_ACCESS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
+    errno.ENAMETOOLONG, errno.EIO,
+)  # fmt: skip
+"""What a path can be that a program cannot mend: of others, a folder for a file, a broken disk."""
 _TRAINING = "{}.batch_size or {}.augmentation.crop_size in the recipe"
 _SCALES = "the largest of {}.scales in the recipe"
 _NETWORK = "HSC_PRECISION=bf16 or HSC_WORKERS=0"
@@ -40,12 +45,14 @@ _ADVICE = {
 
 
 def describe_problem(error: Exception, stage: str) -> str | None:
-    """What the machine had too little of and what to do, in one line; None for any other error."""
+    """What is wrong with the machine and what to do, in one line; None for any other error."""
     if isinstance(error, OSError) and error.errno in _DISK:
         return (
             f"{error.filename or 'the disk'}: no space left; free some and run the same command "
             "again, training goes on from its last checkpoint"
         )
+    if isinstance(error, OSError) and error.errno in _ACCESS and error.filename:
+        return f"{error.filename}: {error.strerror}; mend that, or take another place"
     if is_out_of_memory(error):
         said = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" …")
         return f"{stage}: out of memory ({said}); {_advice(stage)}"

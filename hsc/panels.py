@@ -53,7 +53,7 @@ def make_panels(
             title: _read_labels(folder, path, image_id) for title, path in label_folders.items()
         }
         labels["prediction"] = prediction
-        if folder.has_masks():
+        if folder.has_masks("train"):
             labels["truth"] = folder.mask(image_id)
         maps, classes = cams.read(image_id, image.shape[:2])
         names = [folder.class_names[index - 1] for index in classes]

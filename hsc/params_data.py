@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hsc.params_base import Count, Frozen
+from hsc.params_base import Count, Frozen, Probability
 
 Digest = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha256:[0-9a-fA-F]{64})$")]
 
@@ -87,9 +87,16 @@ class FolderParams(Frozen):
     `path`: where it is. `max_side`: pictures with a longer side are made smaller, with their maps;
     null keeps them. `saliency`: `own` maps, `estimated` ones, `none`, or `auto`: own ones where the
     folder has any, else estimated. `limit`: pictures of a split, for a quick trial.
+
+    Tags and masks must not contradict each other (`hsc.data.mask_check`). `mask_specks`: the share
+    of a mask up to which it may hold a class that is not tagged; people do not tag what covers a
+    hundredth of a picture. `unmasked_tags`: the share of a class's pictures whose masks may lack
+    it; objects that are too small or too hidden to outline are tagged all the same.
     """
 
     path: Path
     max_side: Count | None
     saliency: Literal["auto", "own", "estimated", "none"]
     limit: Count | None
+    mask_specks: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    unmasked_tags: Probability = 0.2

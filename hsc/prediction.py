@@ -22,9 +22,10 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hsc.data.damage import open_picture
+from hsc.data.deep_pictures import common_depth
 from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
 from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
-from hsc.data.voc import open_picture
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
 from hsc.errors import HscError, PredictionError
@@ -68,14 +69,15 @@ class Batch:
 class PictureBatches(Dataset[list[Batch | Failure]]):
     """Loads one chunk of pictures an item; those of another size than the rest get their own batch.
 
-    chunks: as of `plan_batches`. Resizing is bicubic on 8-bit pixels, to `max_side` first, then to
-    each scale.
+    chunks: as of `plan_batches`; pictures of 16 bits in them have one scale of values. Resizing is
+    bicubic on 8-bit pixels, to `max_side` first, then to each scale.
     """
 
     def __init__(
         self, chunks: Sequence[Sequence[Path]], scales: Sequence[float], max_side: int | None
     ) -> None:
         self._chunks, self._scales, self._max_side = chunks, scales, max_side
+        self._depth = common_depth([path for chunk in chunks for path in chunk])
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -85,7 +87,7 @@ class PictureBatches(Dataset[list[Batch | Failure]]):
         by_size: dict[tuple[int, int], list[tuple[Path, NDArray, NDArray]]] = defaultdict(list)
         for path in self._chunks[index]:
             try:
-                image = read_picture(path)
+                image = read_picture(path, self._depth)
             except HscError as error:
                 items.append(Failure(path, str(error)))
                 continue

@@ -36,7 +36,7 @@ def score_seeds(
     sweep, so that neither is mistaken for the other. Without masks a numeric threshold gives an
     empty report and no curve. Raises HscError when `best` is asked for and there are no masks.
     """
-    if not folder.has_masks():
+    if not folder.has_masks("train"):
         if threshold == "best":
             raise DataError(
                 f"seeds.threshold: best needs masks and {folder.root} has none; give a number, "

@@ -30,7 +30,7 @@ def main(
     folder = VocFolder(data / run.data)
     names = ["background", *folder.class_names]
     matrix, scores = None, unscored(split)
-    if folder.has_masks():
+    if folder.has_masks(split):
         matrix = count_labels(folder, labels, split, bars("scoring", "image"))
         scores = report(matrix, names, split, len(folder.ids(split)))
     write_json(metrics, scores)

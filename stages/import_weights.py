@@ -14,7 +14,7 @@ import click
 
 from hsc.cli import PATH, bars, command
 from hsc.data.classes import VOC_CLASSES
-from hsc.data.voc import read_classes
+from hsc.data.lists import read_classes
 from hsc.files import write_json
 from hsc.nets.backbones import backbone_names
 from hsc.nets.imported import LAYOUTS, import_weights

@@ -5,9 +5,13 @@
 
 from pathlib import Path
 
+import click
+
 from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.download import downloads_folder
+from hsc.data.needs import Needs
+from hsc.data.summary import shown
 from hsc.data_stage import Where, make, read_kind
 from hsc.files import write_json
 from hsc.pool import process_count
@@ -22,8 +26,11 @@ def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     run, recipe = parameters.load(params, recipes)
     how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
     where = Where(downloads_folder(), process_count(), bars)
-    facts = make(how, data / run.data, where)
+    # asked here, so that no training runs in vain; neither changes what is made
+    needs = Needs(saliency=run.baseline == "eps", masks=run.seeds.threshold == "best")
+    facts = make(how, data / run.data, where, needs)
     write_json(metrics, facts)
+    click.echo(shown(facts))
     found = f"{data / run.data}: {facts['images']} pictures, {facts['classes']} classes"
     return f"{found}, saliency: {facts['saliency']['source']}"
 

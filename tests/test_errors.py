@@ -150,7 +150,8 @@ def test_bad_picture_in_an_own_folder(
 ) -> None:
     break_it(source / "JPEGImages" / "train_00003.jpg")
     error = fail(work, "prepare_data", "folder")
-    assert error.startswith("source/JPEGImages/train_00003.jpg: ")
+    assert error.startswith("source/JPEGImages")
+    assert "train_00003" in error
 
 
 # Splits, tags, saliency, masks
@@ -166,7 +167,7 @@ def test_id_in_two_splits(work: Path, source: Path) -> None:
 def test_tag_with_no_class(work: Path, source: Path) -> None:
     replace(source / "tags.csv", "dotted", "spotted")
     error = fail(work, "prepare_data", "folder")
-    assert error.startswith("source/tags.csv: tag 'spotted' of id '")
+    assert error.startswith("source/tags.csv: tag 'spotted' of ")
     assert "is no class of source/classes.txt" in error
 
 

@@ -1,6 +1,7 @@
 """Too little disk or memory is said in one line; what tells of it is faked."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -91,6 +92,15 @@ def test_stages_that_run_a_network_have_their_own_advice() -> None:
             text = describe_problem(MemoryError(), name)
             assert text is not None
             assert "HSC_PRECISION=bf16 or HSC_WORKERS=0" in text
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO]
+)
+def test_a_path_that_cannot_be_used_is_named(number: int) -> None:
+    text = describe_problem(OSError(number, os.strerror(number), "data/x"), "prepare_data")
+    assert text is not None
+    assert text.startswith(f"data/x: {os.strerror(number)}; ")
 
 
 def test_a_full_disk_is_named() -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsc.data.voc import VocFolder, layout, write_image, write_index, write_mask
+from hsc.data.lists import write_index
+from hsc.data.voc import VocFolder, layout, write_image, write_mask
 from hsc.errors import HscError
 from hsc.metrics import ThresholdCurve
 from hsc.scoring import choose_threshold, extra_files, read_labels, score_curve, score_labels

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from hsc.data.classes import palette
-from hsc.data.voc import VocFolder, layout, write_image, write_index, write_mask
+from hsc.data.lists import write_index
+from hsc.data.voc import VocFolder, layout, write_image, write_mask
 from hsc.errors import HscError
 from hsc.scoring import read_labels, score_labels
 from hsc.seed_stage import SWEEP, score_seeds, write_curve, write_seeds

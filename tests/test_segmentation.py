@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from hsc.cams import scale_picture
 from hsc.crf import CrfConfig, refine_probabilities
 from hsc.data.classes import palette
-from hsc.data.voc import VocFolder, layout, write_image, write_index
+from hsc.data.lists import write_index
+from hsc.data.voc import VocFolder, layout, write_image
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError
 from hsc.nets.backbones import SmallResNet

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from hsc.data.classes import VOC_CLASSES, palette
-from hsc.data.voc import VocFolder, layout, write_grey, write_image, write_index, write_mask
+from hsc.data.lists import write_index
+from hsc.data.voc import VocFolder, layout, write_grey, write_image, write_mask
 from hsc.errors import HscError
 from hsc.submission import FOLDER, check_predictions, write_archive
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from hsc.crf import CrfConfig
 from hsc.data.classes import VOC_CLASSES
-from hsc.data.voc import split_path
+from hsc.data.lists import split_path
 from hsc.nets.build import deeplab_network
 from hsc.nets.weights import save_weights
 from hsc.scoring import read_labels

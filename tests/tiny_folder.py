@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hsc.data.voc import VocFolder, layout, write_grey, write_index
+from hsc.data.lists import write_index
+from hsc.data.voc import VocFolder, layout, write_grey
 
 CLASSES = ("cat", "dog", "owl")
 TAGS = {"a": ["cat"], "b": ["dog", "owl"], "c": ["owl"], "d": []}

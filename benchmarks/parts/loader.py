@@ -22,10 +22,11 @@ from torch import Tensor
 from benchmarks.part import Disagreement, PartResult
 from benchmarks.reference_loader import PlainSamples
 from benchmarks.scene import VOC_SIZE
+from hsc.data.lists import write_index
 from hsc.data.preprocessing import STD
 from hsc.data.samples import CamSamples
 from hsc.data.transforms import Augmentation
-from hsc.data.voc import VocFolder, layout, write_index
+from hsc.data.voc import VocFolder, layout
 from hsc.engine.loading import step_batches
 from hsc.engine.runtime import Runtime
 from hsc.errors import HscError

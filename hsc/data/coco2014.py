@@ -24,6 +24,8 @@ from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
 from hsc.data.coco_masks import Instance, encode, paint
+from hsc.data.damage import open_picture
+from hsc.data.lists import write_index
 from hsc.data.room import check_room
 from hsc.data.unpack import unpack
 from hsc.errors import DataError
@@ -102,7 +104,7 @@ def build(
         tags |= _build_part(root, part, processes, bars)
         splits[part.split] = tuple(picture.image_id for picture in part.chosen.values())
     splits["train"] = splits["train_aug"][:scored_train]
-    voc.write_index(root, COCO_CLASSES, tags, splits)
+    write_index(root, COCO_CLASSES, tags, splits)
 
 
 def _find_part(
@@ -210,7 +212,7 @@ def _finish(root: Path, item: _Item) -> None:
     """Check one picture's size and write its mask, if it gets one."""
     picture, instances = item
     paths = voc.layout(root, picture.image_id, picture.suffix)
-    with voc.open_picture(paths.image) as image:
+    with open_picture(paths.image) as image:
         width, height = image.size
     if (height, width) != (picture.height, picture.width):
         raise DataError(

@@ -11,8 +11,8 @@ from typing import IO, Any, NamedTuple
 
 import ijson
 
-from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
+from hsc.data.lists import check_id
 from hsc.data.unpack import damaged
 from hsc.errors import DataError
 from hsc.progress import Bars, Progress, silent
@@ -100,7 +100,7 @@ class AnnotationFile:
                 self._take(item, "height", int),
                 self._take(item, "width", int),
             )
-            voc.check_id(picture.image_id, self.archive / self.member)
+            check_id(picture.image_id, self.archive / self.member)
             if number in found or picture.image_id in names:
                 raise self.error(f"image {number} ({picture.file_name}) is there twice")
             if min(picture.height, picture.width) < 1:

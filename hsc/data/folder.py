@@ -5,234 +5,290 @@ the pictures, in the folder itself or in `JPEGImages/`. `classes.txt` may be abs
 then the names in tags.csv, sorted), and so may `Saliency/`, `SegmentationClass/` (then nothing is
 scored) and the split files (then the pictures are split by their ids).
 
+Every file is decoded once, and whatever is wrong is told in one error: in the lists, in the files,
+between tags and masks.
+
 Letters: H W pixels of a picture as it is seen, upright.
 """
 
-import hashlib
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data import voc
-from hsc.data.pictures import SUFFIXES, is_plain, pictures_in, read_picture, shrunk_size
+from hsc.data.deep_pictures import common_depth
+from hsc.data.folder_files import FolderFiles, find_files
+from hsc.data.folder_lists import (
+    Splits,
+    Tags,
+    list_problems,
+    read_class_names,
+    read_folder_tags,
+    read_splits,
+)
+from hsc.data.lists import check_splits, split_path, write_index
+from hsc.data.mask_check import Tolerance, contradictions, look_black_and_white, only_ignored
+from hsc.data.needs import Needs
+from hsc.data.own_masks import read_own_mask
+from hsc.data.pictures import is_plain, read_picture, shrunk_size
 from hsc.data.preprocessing import resize_picture
+from hsc.data.problems import in_one, section, some
+from hsc.data.saliency import range_problem, read_own_map
 from hsc.data.trial import first_of
-from hsc.errors import DataError
+from hsc.errors import DataError, HscError, SaliencyError
+from hsc.params_data import FolderParams
 from hsc.pool import map_ordered
 from hsc.progress import Progress, follow, unseen
 
-VAL_SHARE = 0.25
-"""Share of the pictures in val where the folder has no split files: as in `shapes`."""
-
 _QUALITY = 95  # of a JPEG that is written anew
+_NOTHING = Needs()
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """What was read of a folder before its pictures: ids everywhere."""
+
+    source: Path
+    files: FolderFiles
+    names: tuple[str, ...]
+    tags: Tags
+    splits: Splits
+    own_splits: bool
+    own_saliency: bool
+
+    def pictures_of(self, split: str) -> list[str]:
+        """The ids of a split whose picture is there."""
+        return [image_id for image_id in self.splits[split] if image_id in self.files.pictures]
+
+
+class _Job(NamedTuple):
+    """One picture of an import, and its own maps where it has any that are taken."""
+
+    image_id: str
+    picture: Path
+    mask: Path | None
+    saliency: Path | None
 
 
 class _Import(NamedTuple):
-    """What is the same for every picture of an import."""
+    """What is the same for every picture. depth: bits of the 16-bit pictures' values."""
 
-    source: Path
     root: Path
     classes: int
     max_side: int | None
-    with_saliency: bool
+    depth: int | None
+
+
+class _Imported(NamedTuple):
+    """What one picture came to. mask: its pixels by index, (256,). brightest: of the saliency."""
+
+    image_id: str
+    problems: tuple[str, ...]
+    mask: NDArray[np.int64] | None
+    brightest: int | None
 
 
 def import_folder(
-    source: Path,
+    how: FolderParams,
     root: Path,
-    max_side: int | None = None,
-    limit: int | None = None,
-    with_saliency: bool = True,
+    needs: Needs = _NOTHING,
     processes: int = 1,
     progress: Progress = unseen,
-) -> None:
-    """Check the data set in `source` and write what is in its splits to `root`.
+) -> dict[str, Any]:
+    """Check the data set in `how.path` and write what is in its splits to `root`.
 
-    Every picture, saliency map and mask is decoded once, so that no later stage meets a damaged
-    one. A picture is copied as it is; one that is turned by its EXIF data, of a format other than
-    JPEG and PNG, or longer than `max_side`, is written anew, upright, with its maps.
-    limit: pictures of a split, for a quick trial. processes: change nothing but the time.
+    A picture is copied as it is; one that is turned by its EXIF data, of a format other than JPEG
+    and PNG, of more than 8 bits, or longer than `how.max_side`, is written anew, upright, with its
+    maps. processes: change nothing but the time.
 
-    Raises HscError, naming the file in `source`, at the first problem.
+    Returns `saliency`, the source of the maps (`own`, `estimated` or `none`; estimated ones are not
+    made here); `unused`, what was found and not read; and where there are pictures of 16 bits,
+    `depth`, how many of these their values take.
+    Raises HscError, naming every file, line and class that is wrong.
     """
+    folder = _read(how)
+    _check_needs(folder, needs)
+    kept = first_of(folder.splits, how.limit) if how.limit else folder.splits
+    jobs = _jobs(folder, kept)
+    depth = common_depth([job.picture for job in jobs], processes)
+    same = _Import(root, len(folder.names), how.max_side, depth)
+    results = map_ordered(partial(_import_one, same), jobs, processes)
+    imported = list(follow(results, len(jobs), progress))
+    _check_all(how, folder, imported)
+    written = {image_id for split in kept.values() for image_id in split}
+    tags = {image_id: folder.tags[image_id] for image_id in written if image_id in folder.tags}
+    write_index(root, folder.names, tags, kept)
+    return _facts(how, folder, depth)
+
+
+def _read(how: FolderParams) -> _Folder:
+    """All but the pictures' content. Raises HscError for lists that cannot be read."""
+    source = how.path
     if not source.is_dir():
         raise DataError(
             f"{source}: no such folder; give the path of one with pictures and tags.csv"
         )
-    tags = _by_stem(voc.read_tags(source / "tags.csv"), source / "tags.csv")
-    names = _class_names(source, tags)
-    _check_tags(source, names, tags)
-    pictures = find_pictures(source)
-    splits = _splits(source, tags, pictures)
-    if limit:
-        splits = first_of(splits, limit)
-    voc.check_splits(source, splits)
-
-    ids = sorted({image_id for split in splits.values() for image_id in split})
-    jobs = [(image_id, _picture(source, pictures, image_id)) for image_id in ids]
-    how = _Import(source, root, len(names), max_side, with_saliency)
-    imported = map_ordered(partial(_import_one, how), jobs, processes)
-    for _ in follow(imported, len(ids), progress):
-        """Written where it is read."""
-    kept = {image_id: tags[image_id] for image_id in ids if image_id in tags}
-    voc.write_index(root, names, kept, splits)
+    tags = read_folder_tags(source)
+    names = read_class_names(source, tags)
+    files = find_files(source)
+    splits, own_splits = read_splits(source, tags, files)
+    check_splits(source, splits)
+    own_saliency = how.saliency == "own" or (how.saliency == "auto" and bool(files.saliency))
+    return _Folder(source, files, names, tags, splits, own_splits, own_saliency)
 
 
-def has_saliency(source: Path) -> bool:
-    """Whether the folder has any saliency maps of its own."""
-    return any((source / "Saliency").glob("*.png"))
-
-
-def find_pictures(source: Path) -> dict[str, Path]:
-    """Id → file of the pictures in `JPEGImages/`, or where there is none, in the folder itself.
-
-    Raises HscError for two pictures of one id.
-    """
-    found: dict[str, Path] = {}
-    for path in pictures_in(_picture_folder(source)):
-        if path.stem in found:
-            raise DataError(
-                f"{path} and {found[path.stem].name}: two pictures of one id; rename one of them"
-            )
-        found[path.stem] = path
-    return found
-
-
-def split_by_id(ids: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Splits of two or more ids: about a quarter to val, the rest to train_aug and to train.
-
-    An id's side depends on its digest alone, so that pictures which join later move no other one,
-    except where a side would be empty.
-    """
-    place = {image_id: hashlib.sha256(image_id.encode()).digest() for image_id in ids}
-    ordered = sorted(ids, key=place.__getitem__)
-    bound = int(VAL_SHARE * 256)
-    count = sum(place[image_id][0] < bound for image_id in ids)
-    count = min(max(count, 1), len(ordered) - 1)
-    val, training = sorted(ordered[:count]), sorted(ordered[count:])
-    return {"train_aug": training, "train": training, "val": val}
-
-
-def _picture_folder(source: Path) -> Path:
-    inner = source / "JPEGImages"
-    return inner if inner.is_dir() else source
-
-
-def _by_stem(tags: Mapping[str, tuple[str, ...]], path: Path) -> dict[str, tuple[str, ...]]:
-    """The tags with the suffix of a picture taken off the ids."""
-    by_stem: dict[str, tuple[str, ...]] = {}
-    for name, of_image in tags.items():
-        image_id = _stem(name)
-        if image_id in by_stem:
-            raise DataError(f"{path}: id {image_id!r} is there twice; remove one")
-        by_stem[image_id] = of_image
-    return by_stem
-
-
-def _stem(name: str) -> str:
-    return Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
-
-
-def _class_names(source: Path, tags: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    path = source / "classes.txt"
-    if path.exists():
-        return voc.read_classes(path)
-    names = tuple(sorted({name for of_image in tags.values() for name in of_image}))
-    if not names:
-        raise DataError(f"{source / 'tags.csv'}: no tags at all; write them as 'id,tag;tag'")
-    return names
-
-
-def _check_tags(source: Path, names: Sequence[str], tags: Mapping[str, tuple[str, ...]]) -> None:
-    for image_id, of_image in tags.items():
-        for name in of_image:
-            if name not in names:
-                raise DataError(
-                    f"{source / 'tags.csv'}: tag {name!r} of id {image_id!r} is no class of "
-                    f"{source / 'classes.txt'} ({', '.join(names)}); correct one"
-                )
-
-
-def _splits(
-    source: Path, tags: Mapping[str, tuple[str, ...]], pictures: Mapping[str, Path]
-) -> dict[str, Sequence[str]]:
-    """The folder's own splits, or ones made of its pictures."""
-    own = {name for name in voc.SPLITS if voc.split_path(source, name).exists()}
-    if not own:
-        return split_by_id(_tagged(source, tags, pictures))
-    # VOC itself has no train_aug: all of train trains. Without train, all of train_aug is scored.
-    training = "train_aug" if "train_aug" in own else "train"
-    scored = "train" if "train" in own else "train_aug"
-    of = {"train_aug": training, "train": scored, "val": "val"}
-    splits = {
-        name: tuple(map(_stem, voc.read_ids(voc.split_path(source, file))))
-        for name, file in of.items()
-    }
-    for name in ("train_aug", "train"):
-        for image_id in splits[name]:
-            if image_id not in tags:
-                raise _untagged(source, image_id)
-    return splits
-
-
-def _tagged(
-    source: Path, tags: Mapping[str, tuple[str, ...]], pictures: Mapping[str, Path]
-) -> list[str]:
-    """Ids of all pictures of a folder without split files, sorted: every one needs a line."""
-    for image_id in pictures:
-        if image_id not in tags:
-            raise _untagged(source, image_id)
-    if len(pictures) < 2:
+def _check_needs(folder: _Folder, needs: Needs) -> None:
+    """Raise HscError for what the run needs and the folder does not have: before any decoding."""
+    if needs.masks and not any(i in folder.files.masks for i in folder.splits["train"]):
         raise DataError(
-            f"{_picture_folder(source)}: {len(pictures)} pictures ({', '.join(SUFFIXES)}); at "
-            "least 2 are needed, to train and val"
+            f"seeds.threshold: best needs masks and {folder.source} has none; give a number, for "
+            "instance -S seeds.threshold=0.3"
         )
-    return sorted(pictures)
 
 
-def _untagged(source: Path, image_id: str) -> DataError:
-    return DataError(
-        f"{source / 'tags.csv'}: no line for the picture {image_id!r}; add one (with nothing after "
-        "the comma if it shows no class)"
+def _jobs(folder: _Folder, splits: Splits) -> list[_Job]:
+    """The pictures of the splits that are there, sorted by id."""
+    files = folder.files
+    ids = sorted({image_id for split in splits.values() for image_id in split})
+    saliency = files.saliency if folder.own_saliency else {}
+    return [
+        _Job(image_id, files.pictures[image_id], files.masks.get(image_id), saliency.get(image_id))
+        for image_id in ids
+        if image_id in files.pictures
+    ]
+
+
+def _check_all(how: FolderParams, folder: _Folder, imported: Sequence[_Imported]) -> None:
+    """Raise one HscError for everything that is wrong."""
+    source, files = folder.source, folder.files
+    named = {*folder.tags, *(i for split in folder.splits.values() for i in split)}
+    broken = [said for image_id, said in files.broken.items() if image_id in named]
+    broken += [line for result in imported for line in result.problems]
+    masks = {each.image_id: each.mask for each in imported if each.mask is not None}
+    lists = list_problems(
+        source, folder.names, folder.tags, folder.splits, folder.own_splits, files
+    )
+    problems = [
+        section(f"{source}: lists and pictures", list(lists)),
+        section(f"{source}: files that cannot be used", broken),
+        section(f"{source}: masks of what is scored", list(_missing_masks(folder, masks))),
+        _disagreements(how, folder, masks),
+    ]
+    saliency = list(_saliency_problems(folder, imported))
+    if any(problems):
+        raise DataError("\n".join(filter(None, [*problems, *saliency])))
+    if saliency:
+        raise SaliencyError("\n".join(saliency))
+
+
+def _missing_masks(folder: _Folder, masks: Mapping[str, NDArray[np.int64]]) -> Iterator[str]:
+    """Scored splits with masks for a part of their pictures, and masks that score nothing.
+
+    A split without any mask is not scored, which nobody needs to be told as an error.
+    """
+    for split in ("train", "val"):
+        ids = folder.pictures_of(split)
+        missing = [i for i in ids if i not in folder.files.masks]
+        if 0 < len(missing) < len(ids):
+            yield (
+                f"{split}: {len(missing)} of {len(ids)} pictures have no mask "
+                f"({some(missing)}); add them, or list in "
+                f"{split_path(folder.source, split)} those that have one"
+            )
+    for image_id, counts in masks.items():
+        if only_ignored(counts):
+            yield f"{folder.files.masks[image_id]}: every pixel is 255, which means ignored"
+
+
+def _disagreements(
+    how: FolderParams, folder: _Folder, masks: Mapping[str, NDArray[np.int64]]
+) -> str:
+    """Masks that contradict the tags, in words; nothing where none does.
+
+    In the folder's own val the tags may be unknown, so an empty line says nothing there.
+    """
+    trained = {*folder.splits["train_aug"]} if folder.own_splits else {*masks}
+    known = {
+        i: counts
+        for i, counts in masks.items()
+        if folder.tags.get(i) or (i in trained and i in folder.tags)
+    }
+    tolerance = Tolerance(how.mask_specks, how.unmasked_tags)
+    found = contradictions(folder.names, folder.tags, known, tolerance)
+    head = f"tags and masks contradict each other in {len(found)} of {len(known)} pictures"
+    if found and look_black_and_white(list(known.values())):
+        head += "; the masks have 0 and 255 alone: write 1 for the object, 255 means ignored"
+    lines = [f"{folder.files.masks[image_id]}: {said}" for image_id, said in found.items()]
+    return in_one(f"{folder.source}: {head}", lines) if found else ""
+
+
+def _saliency_problems(folder: _Folder, imported: Sequence[_Imported]) -> Iterator[str]:
+    if not folder.own_saliency:
+        return
+    missing = [i for i in folder.pictures_of("train_aug") if i not in folder.files.saliency]
+    place = folder.source / "Saliency"
+    if missing:
+        yield (
+            f"{place}: no map for {len(missing)} pictures that train ({some(missing)}); add them, "
+            "or set prepare_data.saliency to estimated or none"
+        )
+    brightest = [each.brightest for each in imported if each.brightest is not None]
+    if brightest and (problem := range_problem(place, max(brightest))):
+        yield problem
+
+
+def _facts(how: FolderParams, folder: _Folder, depth: int | None) -> dict[str, Any]:
+    source = how.saliency
+    if source == "auto":
+        source = "own" if folder.own_saliency else "estimated"
+    files = folder.files
+    named = {*folder.tags, *(i for split in folder.splits.values() for i in split)}
+    idle = sorted(set(files.pictures) - {i for split in folder.splits.values() for i in split})
+    unused = [*files.unused, *(said for i, said in files.broken.items() if i not in named)]
+    if idle:
+        unused.append(f"{len(idle)} pictures of no split ({some(idle)})")
+    if files.saliency and source != "own":
+        unused.append(f"Saliency/, since prepare_data.saliency is {how.saliency}")
+    return {"saliency": {"source": source}, "unused": unused} | (
+        {} if depth is None else {"depth": depth}
     )
 
 
-def _picture(source: Path, pictures: Mapping[str, Path], image_id: str) -> Path:
-    if image_id not in pictures:
-        raise DataError(
-            f"{_picture_folder(source) / image_id}.jpg: no such picture (nor of another format); "
-            f"add it, or take {image_id!r} out of tags.csv and the split files"
-        )
-    return pictures[image_id]
-
-
-def _import_one(how: _Import, job: tuple[str, Path]) -> None:
-    """Check one picture with its maps and write them."""
-    image_id, path = job
-    picture = Image.fromarray(read_picture(path))
-    size = shrunk_size(*picture.size, how.max_side)
-    _write_picture(how.root, image_id, path, picture, size)
-    own, target = voc.layout(how.source, image_id), voc.layout(how.root, image_id)
-    if own.mask.is_file():
-        mask = voc.read_mask(own.mask, how.classes)
-        voc.check_size(own.mask, mask, path, picture.size[::-1])
-        if size == picture.size:
-            _copy(own.mask, target.mask)
-        else:
+def _import_one(same: _Import, job: _Job) -> _Imported:
+    """Check one picture with its maps and write them, as far as they can be read."""
+    problems: list[str] = []
+    counts = brightest = None
+    try:
+        picture = Image.fromarray(read_picture(job.picture, same.depth))
+    except HscError as error:
+        return _Imported(job.image_id, (str(error),), None, None)
+    size = shrunk_size(*picture.size, same.max_side)
+    _write_picture(same.root, job.image_id, job.picture, picture, size)
+    target = voc.layout(same.root, job.image_id)
+    try:
+        if job.mask is not None:
+            mask = read_own_mask(job.mask, same.classes)
+            voc.check_size(job.mask, mask, job.picture, picture.size[::-1])
+            counts = np.bincount(mask.ravel(), minlength=256)
             voc.write_mask(target.mask, _resized(mask, size, Image.Resampling.NEAREST))
-    if how.with_saliency and own.saliency.is_file():
-        saliency = voc.read_grey(own.saliency)
-        voc.check_size(own.saliency, saliency, path, picture.size[::-1])
-        if size == picture.size:
-            _copy(own.saliency, target.saliency)
-        else:
+    except HscError as error:
+        problems.append(str(error))
+    try:
+        if job.saliency is not None:
+            saliency = read_own_map(job.saliency)
+            voc.check_size(job.saliency, saliency, job.picture, picture.size[::-1])
+            brightest = int(saliency.max())
             voc.write_grey(target.saliency, _resized(saliency, size, Image.Resampling.BILINEAR))
+    except HscError as error:
+        problems.append(str(error))
+    return _Imported(job.image_id, tuple(problems), counts, brightest)
 
 
 def _write_picture(
@@ -240,7 +296,9 @@ def _write_picture(
 ) -> None:
     """Copy a picture that is as every stage reads it; write any other anew, of `size` (W, H)."""
     if is_plain(path) and size == picture.size:
-        _copy(path, voc.layout(root, image_id, path.suffix).image)
+        target = voc.layout(root, image_id, path.suffix).image
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
         return
     small = resize_picture(picture, size)
     if path.suffix.lower() in (".jpg", ".jpeg"):
@@ -254,9 +312,6 @@ def _write_picture(
 def _resized(
     values: NDArray[np.uint8], size: tuple[int, int], how: Image.Resampling
 ) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(values).resize(size, how))
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+    """(H, W) uint8 at `size` (W, H); of the size that it has, the values themselves."""
+    picture = Image.fromarray(values)
+    return values if picture.size == size else np.asarray(picture.resize(size, how))

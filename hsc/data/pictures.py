@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.data.damage import DAMAGE, damaged_picture, open_picture
+from hsc.data.deep_pictures import is_deep, read_deep
 from hsc.data.preprocessing import longest_edge_size, resize_picture
-from hsc.data.voc import DAMAGE, IMAGE_SUFFIXES, damaged_picture, open_picture
+from hsc.data.voc import IMAGE_SUFFIXES
 from hsc.errors import PredictionError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -74,15 +76,17 @@ def _pictures_of(source: Path) -> Sequence[Path]:
     return pictures
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: Path, depth: int | None = None) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
-    Transparent pixels are seen on white, of 16 bits the upper 8 are kept, of an animation the first
-    picture. Raises HscError when it is missing, damaged, or has 32 bits a value, whose range nobody
-    knows.
+    Transparent pixels are seen on white, of an animation the first picture.
+    depth: how many of its bits the values of a 16-bit picture take (`hsc.data.deep_pictures`);
+    None: as its own highest value says.
+    Raises HscError when it is missing, damaged, or has 32 bits a value, whose range nobody knows.
     """
     with open_picture(path) as image:
-        if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
+        deep = is_deep(image)  # before anything is decoded
+        if not deep and image.mode in ("F", "I"):
             raise PredictionError(
                 f"{path}: a picture of 32 bits a value (mode {image.mode}), whose range is "
                 "unknown; save it with 8 or 16 bits"
@@ -90,8 +94,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         try:
             image.load()
             turn = _TURNS.get(_orientation(image))
-            upright = image if turn is None else image.transpose(turn)
-            return np.array(_colours(upright))
+            eight = read_deep(path, image, depth) if deep else image
+            return np.array(_colours(eight if turn is None else eight.transpose(turn)))
         except DAMAGE as error:
             raise damaged_picture(path, error) from None
 
@@ -103,7 +107,8 @@ def is_plain(path: Path) -> bool:
     HscError for a file that is no picture.
     """
     with open_picture(path) as image:
-        return (
+        deep = is_deep(image)  # first: to look for EXIF data Pillow may decode the picture
+        return not deep and (
             image.format in ("JPEG", "PNG")
             and path.suffix in IMAGE_SUFFIXES
             and _orientation(image) not in _TURNS
@@ -134,9 +139,7 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _colours(image: Image.Image) -> Image.Image:
-    """To RGB. Pillow's own conversion cuts 16 bits at 255 and forgets transparency."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    """To RGB. Pillow's own conversion forgets transparency."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
     seen = image.convert("RGBA")

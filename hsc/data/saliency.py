@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data import voc
+from hsc.data.damage import DAMAGE, damaged_picture
 from hsc.data.saliency_estimate import METHOD, estimate
 from hsc.data.unpack import unpack
 from hsc.errors import SaliencyError
@@ -20,7 +21,9 @@ from hsc.files import atomic_folder
 from hsc.pool import map_ordered
 from hsc.progress import Bars, Progress, follow, silent, unseen
 
-__all__ = ["METHOD", "estimate", "unpack_published", "write_estimated"]
+__all__ = [
+    "METHOD", "estimate", "range_problem", "read_own_map", "unpack_published", "write_estimated",
+]  # fmt: skip
 
 _SHOWN = 5  # ids in an error
 _SAVE_IT = "save the map as an 8-bit grey PNG, 255 for what is salient"
@@ -63,11 +66,26 @@ def unpack_published(source: Path, root: Path, ids: Sequence[str], bars: Bars = 
             voc.check_size(said, saliency, data.image_path(image_id), data.size(image_id))
             voc.write_grey(target / data.saliency_path(image_id).name, saliency)
             highest = max(highest, int(saliency.max()))
-        if ids and highest <= 1:
-            raise SaliencyError(
-                f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale "
-                "them to 0..255, 255 for what is salient"
-            )
+        if ids and (problem := range_problem(source, highest)):
+            raise SaliencyError(problem)
+
+
+def read_own_map(path: Path) -> NDArray[np.uint8]:
+    """A map that somebody brings, (H, W) uint8, 255 is salient.
+
+    Raises HscError for one that is damaged, of more than 8 bits, in colours or with transparency.
+    """
+    return _read_map(path, path)
+
+
+def range_problem(source: Path, highest: int) -> str | None:
+    """What is wrong with maps whose highest value of all is `highest`; None if nothing is."""
+    if highest > 1:
+        return None
+    return (
+        f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale them to "
+        "0..255, 255 for what is salient"
+    )
 
 
 def _folder(data: voc.VocFolder) -> Path:
@@ -143,8 +161,8 @@ def _read_map(path: Path, said: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             return _grey(image, said)
-    except voc.DAMAGE as error:
-        raise voc.damaged_picture(said, error) from None
+    except DAMAGE as error:
+        raise damaged_picture(said, error) from None
 
 
 def _grey(image: Image.Image, said: Path) -> NDArray[np.uint8]:

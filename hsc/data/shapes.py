@@ -11,6 +11,7 @@ import numpy as np
 
 from hsc.data import voc
 from hsc.data.classes import SHAPES_CLASSES
+from hsc.data.lists import write_index
 from hsc.data.shapes_config import ShapesConfig
 from hsc.data.shapes_drawing import Picture, draw
 from hsc.pool import map_ordered
@@ -47,7 +48,7 @@ def generate(
     drawn = map_ordered(write, numbers, processes)
     for image_id, names in follow(drawn, len(numbers), progress):
         tags[image_id] = names
-    voc.write_index(
+    write_index(
         root,
         SHAPES_CLASSES,
         tags,

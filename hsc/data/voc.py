@@ -10,10 +10,7 @@
 C foreground classes, H W pixels of a picture. All problems are reported as HscError.
 """
 
-import csv
-import struct
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data.classes import IGNORE, palette
+from hsc.data.damage import DAMAGE, damaged_picture, open_picture
+from hsc.data.lists import (
+    check_id,
+    check_splits,
+    read_classes,
+    read_ids,
+    read_tags,
+    split_path,
+)
 from hsc.errors import DataError, SaliencyError
 
 SPLITS = ("train_aug", "train", "val")
@@ -29,11 +35,6 @@ UNTAGGED_SPLITS = ("val", "test")
 """No stage reads the tags of these."""
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
-DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
-"""What Pillow raises for files that are no pictures or cut off."""
 _IMAGES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
 
 
@@ -106,6 +107,14 @@ class VocFolder:
             tags[self._index[name]] = 1
         return tags
 
+    def is_tagged(self, image_id: str) -> bool:
+        """Whether the image has a line in tags.csv: of val it need not have one."""
+        return image_id in self._tags
+
+    def tag_names(self, image_id: str) -> tuple[str, ...]:
+        """The names of the image's tags, each once. Raises HscError as `tags`."""
+        return tuple(self.class_names[k] for k in np.flatnonzero(self.tags(image_id)))
+
     def image_path(self, image_id: str) -> Path:
         """The picture's file. Raises HscError when there is none."""
         check_id(image_id, self.root)
@@ -126,9 +135,9 @@ class VocFolder:
         """Where the mask is or would be."""
         return self._map_path(_MASKS, image_id)
 
-    def has_masks(self) -> bool:
-        """Whether there are any masks to score against."""
-        return any((self.root / _MASKS).glob("*.png"))
+    def has_masks(self, split: str) -> bool:
+        """Whether the split is scored: has any mask. Raises HscError as `ids`."""
+        return any(self.mask_path(image_id).is_file() for image_id in self.ids(split))
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) of the picture, from its header."""
@@ -196,11 +205,6 @@ def layout(root: Path, image_id: str, image_suffix: str = ".jpg") -> Paths:
     )
 
 
-def split_path(root: Path, split: str) -> Path:
-    """The file that lists a split's ids."""
-    return root / "ImageSets" / "Segmentation" / f"{split}.txt"
-
-
 def check_size(path: Path, values: NDArray[np.uint8], picture: Path, size: tuple[int, int]) -> None:
     """Raise HscError unless the map in `path`, (H, W), has the picture's size (H, W)."""
     if values.shape != size:
@@ -210,78 +214,6 @@ def check_size(path: Path, values: NDArray[np.uint8], picture: Path, size: tuple
         )
 
 
-def check_id(image_id: str, where: Path) -> None:
-    """Raise HscError, naming `where`, for an id that is no plain file name."""
-    if not image_id or image_id.startswith(".") or any(sign in image_id for sign in "/\\\0"):
-        raise DataError(
-            f"{where}: id {image_id!r} is no file name (it may not be empty, start with a dot or "
-            "contain a slash); rename the picture"
-        )
-
-
-def check_splits(root: Path, splits: Mapping[str, Sequence[str]]) -> None:
-    """Raise HscError unless train_aug and val are apart and train is part of train_aug."""
-    training = set(splits["train_aug"])
-    for image_id in splits["val"]:
-        if image_id in training:
-            raise DataError(
-                f"{split_path(root, 'val')}: id {image_id!r} is in train_aug too, so the score "
-                "would be of a picture that was trained on; take it out of one of the two"
-            )
-    for image_id in splits["train"]:
-        if image_id not in training:
-            raise DataError(
-                f"{split_path(root, 'train')}: id {image_id!r} is not in train_aug, of which train "
-                "is the scored part; add it there or take it out here"
-            )
-
-
-def read_classes(path: Path) -> tuple[str, ...]:
-    """Class names, one a line. Raises HscError when there are none, too many or one twice."""
-    names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
-    if not names:
-        raise DataError(f"{path}: no class names; write one a line")
-    if len(names) >= IGNORE:
-        raise DataError(f"{path}: {len(names)} classes, masks have room for {IGNORE - 1}")
-    for name in _repeated(names):
-        raise DataError(f"{path}: class {name!r} is there twice; remove one")
-    for name in names:
-        if ";" in name:
-            raise DataError(f"{path}: class {name!r} has a ';', which parts the tags; rename it")
-    return names
-
-
-def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
-    """Image id → tag names. Raises HscError for a file that is not as the module says."""
-    lines = list(csv.reader(_text(path).splitlines()))
-    if not lines or [cell.strip() for cell in lines[0]] != ["id", "tags"]:
-        raise DataError(f"{path}: the first line must be 'id,tags'")
-    tags: dict[str, tuple[str, ...]] = {}
-    for number, line in enumerate(lines[1:], 2):
-        if not line:
-            continue
-        if len(line) != 2:
-            raise DataError(f"{path}: line {number} has {len(line)} columns; write 'id,tag;tag'")
-        image_id = line[0].strip()
-        check_id(image_id, path)
-        if image_id in tags:
-            raise DataError(f"{path}: line {number}: id {image_id!r} is there twice; remove one")
-        tags[image_id] = tuple(name.strip() for name in line[1].split(";") if name.strip())
-    return tags
-
-
-def read_ids(path: Path) -> tuple[str, ...]:
-    """Ids, one a line. Raises HscError when there are none, one twice or one that is no name."""
-    ids = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
-    if not ids:
-        raise DataError(f"{path}: the split is empty; write one id a line")
-    for image_id in _repeated(ids):
-        raise DataError(f"{path}: id {image_id!r} is there twice; remove one")
-    for image_id in ids:
-        check_id(image_id, path)
-    return ids
-
-
 def read_mask(path: Path, num_classes: int) -> NDArray[np.uint8]:
     """A PNG of class indices, palette or grey, (H, W) uint8.
 
@@ -289,13 +221,18 @@ def read_mask(path: Path, num_classes: int) -> NDArray[np.uint8]:
     in 0..num_classes nor 255.
     """
     mask = _pixels(path, None)
+    check_indices(path, mask, num_classes)
+    return mask
+
+
+def check_indices(path: Path, mask: NDArray[np.uint8], num_classes: int) -> None:
+    """Raise HscError for an index in a mask that is neither in 0..num_classes nor 255."""
     wrong = mask[(mask > num_classes) & (mask != IGNORE)]
     if wrong.size:
         raise DataError(
             f"{path}: index {wrong[0]} is impossible with {num_classes} classes (0..{num_classes} "
             f"and {IGNORE} are possible); correct the mask or classes.txt"
         )
-    return mask
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -306,24 +243,6 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """A grey picture, such as saliency, (H, W) uint8. Raises HscError as `read_mask`."""
     return _pixels(path, "L")
-
-
-def write_index(
-    root: Path,
-    class_names: Sequence[str],
-    tags: Mapping[str, Sequence[str]],
-    splits: Mapping[str, Sequence[str]],
-) -> None:
-    """Write classes.txt, tags.csv (ids sorted) and the split files."""
-    (root / "classes.txt").write_text("".join(f"{name}\n" for name in class_names), "utf-8")
-    with (root / "tags.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(("id", "tags"))
-        writer.writerows((image_id, ";".join(tags[image_id])) for image_id in sorted(tags))
-    for split, ids in splits.items():
-        path = split_path(root, split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(f"{image_id}\n" for image_id in ids), "utf-8")
 
 
 def write_mask(path: Path, indices: NDArray[np.uint8]) -> None:
@@ -356,32 +275,6 @@ def _grey(values: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(values)
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(
-            f"{path}: no such file; a data set in VOC layout has one: add it or run prepare_data"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text ({error}); write it as UTF-8") from None
-
-
-def _repeated(names: Iterable[str]) -> list[str]:
-    seen: set[str] = set()
-    return [name for name in names if name in seen or seen.add(name)]
-
-
-def open_picture(path: Path) -> Image.Image:
-    """Open a picture, header only. Raises HscError when it is missing or damaged."""
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; add it") from None
-    except DAMAGE as error:
-        raise damaged_picture(path, error) from None
-
-
 def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
     """Decode a picture, converted to `mode`, or, for None, one of 8-bit indices as it is."""
     with open_picture(path) as image:
@@ -394,8 +287,3 @@ def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
             return np.array(image if mode is None else image.convert(mode))
         except DAMAGE as error:
             raise damaged_picture(path, error) from None
-
-
-def damaged_picture(path: Path, error: Exception) -> DataError:
-    """The error for a picture that Pillow could not read."""
-    return DataError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")

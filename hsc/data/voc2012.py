@@ -21,6 +21,7 @@ from scipy.io.matlab import MatReadError
 
 from hsc.data import voc
 from hsc.data.classes import VOC_CLASSES
+from hsc.data.lists import read_ids, write_index
 from hsc.data.room import check_room
 from hsc.data.trial import first_of
 from hsc.data.unpack import Choice, unpack
@@ -76,7 +77,7 @@ def build(
         progress = bars("masks of train_aug", "image")
         write_augmented(root, lists / _SBD, splits["train_aug"], progress)
     shutil.rmtree(lists)
-    voc.write_index(root, VOC_CLASSES, tags, splits)
+    write_index(root, VOC_CLASSES, tags, splits)
 
 
 def write_augmented(root: Path, sbd: Path, ids: Sequence[str], progress: Progress = unseen) -> None:
@@ -114,7 +115,7 @@ def read_sbd_mask(path: Path) -> NDArray[np.uint8]:
 def read_splits(lists: Path, with_test: bool) -> dict[str, tuple[str, ...]]:
     """The ids of each split, in VOC's order, those of train_aug sorted. Raises HscError."""
     names = ("train", "val", "test") if with_test else ("train", "val")
-    splits = {name: voc.read_ids(lists / _SETS / f"{name}.txt") for name in names}
+    splits = {name: read_ids(lists / _SETS / f"{name}.txt") for name in names}
     more = {image_id for name in ("train", "val") for image_id in _sbd_ids(lists, name)}
     splits["train_aug"] = tuple(sorted({*splits["train"], *more} - {*splits["val"]}))
     return splits
@@ -150,7 +151,7 @@ def read_objects(path: Path) -> tuple[str, ...]:
 
 
 def _sbd_ids(lists: Path, split: str) -> tuple[str, ...]:
-    return voc.read_ids(lists / _SBD / f"{split}.txt")
+    return read_ids(lists / _SBD / f"{split}.txt")
 
 
 def _choose_sbd(with_masks: bool) -> Choice:

@@ -45,8 +45,26 @@ class Saliency(_Read):
     method: str | None = None
 
 
+class CountRow(_Read):
+    """A row of a table of the data set: what is counted, by split; None where it is unknown."""
+
+    what: str = Field(validation_alias=pydantic.AliasChoices("what", "class"))
+    train_aug: int | None
+    train: int | None
+    val: int | None
+
+
+class SizeRow(_Read):
+    """One side of the pictures, in pixels."""
+
+    side: str
+    min: int
+    median: float
+    max: int
+
+
 class DataFacts(_Read):
-    """metrics/data.json; archives: digest by file name."""
+    """metrics/data.json; archives: digest by file name. Older files have no tables."""
 
     images: int
     classes: int
@@ -54,6 +72,10 @@ class DataFacts(_Read):
     splits: dict[str, int]
     saliency: Saliency
     archives: dict[str, str] = Field(default_factory=dict)
+    table: tuple[CountRow, ...] = ()
+    class_table: tuple[CountRow, ...] = ()
+    sizes: tuple[SizeRow, ...] = ()
+    unused: tuple[str, ...] = ()
 
 
 class Origin(_Read):

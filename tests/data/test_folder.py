@@ -1,16 +1,22 @@
 """hsc.data.folder: a user's folder, whole or with parts missing or wrong."""
 
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from hsc.data import voc
-from hsc.data.folder import has_saliency, import_folder, split_by_id
+from hsc.data import folder, voc
+from hsc.data.folder_lists import split_by_id
+from hsc.data.lists import split_path, write_index
+from hsc.data.needs import Needs
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
+from hsc.params_data import FolderParams
+from hsc.progress import unseen
 from tests.stage_runs import contents
 
 
@@ -21,17 +27,26 @@ def source(tmp_path: Path) -> Path:
     for number in range(8):
         paths = voc.layout(root, f"p{number}")
         voc.write_image(paths.image, np.full((5, 7, 3), 30 * number, np.uint8))
-        voc.write_mask(paths.mask, np.full((5, 7), number % 3, np.uint8))
-        voc.write_grey(paths.saliency, np.zeros((5, 7), np.uint8))
+        mask = np.zeros((5, 7), np.uint8)
+        mask[:2], mask[3:] = (2, 1, 1)[number % 3], (2, 1, 2)[number % 3]
+        voc.write_mask(paths.mask, mask)
+        voc.write_grey(paths.saliency, np.full((5, 7), 200, np.uint8))
     tags = {f"p{number}": [["dog"], ["cat"], ["cat", "dog"]][number % 3] for number in range(8)}
-    voc.write_index(root, ["unused"], tags, {})
+    write_index(root, ["unused"], tags, {})
     (root / "classes.txt").unlink()
     return root
 
 
+def import_folder(source: Path, root: Path, processes: int = 1, **changes: Any) -> dict[str, Any]:
+    values = {"path": source, "max_side": None, "saliency": "auto", "limit": None} | changes
+    progress = changes.pop("progress", unseen)
+    values.pop("progress", None)
+    return folder.import_folder(FolderParams(**values), root, Needs(), processes, progress)
+
+
 def write_split(root: Path, **splits: list[str]) -> None:
     for name, ids in splits.items():
-        path = voc.split_path(root, name)
+        path = split_path(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(ids) + "\n")
 
@@ -54,23 +69,41 @@ def test_classes_and_splits_are_made(source: Path, tmp_path: Path) -> None:
 
 def test_split_by_id_is_stable_and_never_empty() -> None:
     ids = [f"image{number}" for number in range(400)]
-    splits = split_by_id(ids)
-    assert splits == split_by_id(list(reversed(ids)))
+    splits = split_by_id(ids, {})
+    assert splits == split_by_id(list(reversed(ids)), {})
     assert 0.18 < len(splits["val"]) / 400 < 0.32
-    more = split_by_id([*ids, *(f"late{number}" for number in range(100))])
+    more = split_by_id([*ids, *(f"late{number}" for number in range(100))], {})
     assert set(splits["val"]) <= set(more["val"])
     assert set(splits["train_aug"]) <= set(more["train_aug"])
     for number in range(20):
-        pair = split_by_id([f"a{number}", f"b{number}"])
+        pair = split_by_id([f"a{number}", f"b{number}"], {})
         assert len(pair["val"]) == len(pair["train"]) == 1
 
 
+def test_every_class_trains_where_it_can() -> None:
+    ids = [f"image{number}" for number in range(40)]
+    plain = split_by_id(ids, {})
+    rare = plain["val"][2]
+    tags = dict.fromkeys(ids, ("cat",)) | {rare: ("owl", "cat")}
+    assert set(plain["val"]) - set(split_by_id(ids, tags)["val"]) == {rare}
+    # twice, and both would be in val: one of them stays there
+    twice = plain["val"][:2]
+    splits = split_by_id(ids, dict.fromkeys(twice, ("owl",)))
+    assert len(set(twice) & set(splits["val"])) == 1
+    # each class once but for one picture, which is then all of val
+    tags = {image_id: (image_id,) for image_id in ids} | {"image7": ()}
+    assert split_by_id(ids, tags)["val"] == ("image7",)
+    assert len(split_by_id(ids, {i: (i,) for i in ids})["val"]) == 1
+
+
 def test_own_classes_and_splits_are_kept(source: Path, tmp_path: Path) -> None:
-    (source / "classes.txt").write_text("dog\ncat\nowl\n")
+    (source / "classes.txt").write_text("dog\ncat\n")
+    for path in (source / "SegmentationClass").iterdir():
+        path.unlink()
     write_split(source, train_aug=["p3", "p1"], train=["p1"], val=["p0"])
     import_folder(source, tmp_path / "data")
     data = VocFolder(tmp_path / "data")
-    assert data.class_names == ("dog", "cat", "owl")
+    assert data.class_names == ("dog", "cat")
     assert data.ids("train_aug") == ("p3", "p1")
     # Only what a split names is copied.
     names = sorted(path.name for path in (tmp_path / "data" / "JPEGImages").iterdir())
@@ -90,14 +123,12 @@ def test_without_train_all_of_train_aug_is_scored(source: Path, tmp_path: Path) 
 
 
 def test_pictures_without_masks_and_saliency(source: Path, tmp_path: Path) -> None:
-    for folder in ("SegmentationClass", "Saliency"):
-        for path in (source / folder).iterdir():
-            path.unlink()
-        (source / folder).rmdir()
+    for name in ("SegmentationClass", "Saliency"):
+        shutil.rmtree(source / name)
     import_folder(source, tmp_path / "data")
     data = VocFolder(tmp_path / "data")
     data.check()
-    assert not data.has_masks()
+    assert not data.has_masks("train")
 
 
 def test_png_pictures(source: Path, tmp_path: Path) -> None:
@@ -128,23 +159,24 @@ def test_no_tags_at_all(source: Path) -> None:
 
 def test_picture_without_a_line(source: Path) -> None:
     (source / "tags.csv").write_text("id,tags\np1,cat\n")
-    fails(source, r"source/tags\.csv: no line for the picture 'p0'")
+    fails(source, r"source/tags\.csv: no line for these pictures: p0, p2")
 
 
 def test_two_pictures_of_one_id(source: Path) -> None:
     Image.new("RGB", (7, 5)).save(source / "JPEGImages" / "p1.png")
-    fails(source, r"JPEGImages/p1\.png and p1\.jpg: two pictures of one id")
+    fails(source, r"JPEGImages: p1\.jpg and p1\.png: two pictures of one id")
 
 
 def test_too_few_pictures(source: Path) -> None:
     for number in range(1, 8):
         (source / "JPEGImages" / f"p{number}.jpg").unlink()
+    (source / "tags.csv").write_text("id,tags\np0,cat\n")
     fails(source, "JPEGImages: 1 pictures")
 
 
 def test_tag_without_a_class(source: Path) -> None:
     (source / "classes.txt").write_text("cat\n")
-    fails(source, r"source/tags\.csv: tag 'dog' of id 'p0' is no class")
+    fails(source, r"source/tags\.csv: tag 'dog' of p0, p2, p3, p5, p6 is no class of")
 
 
 def test_id_in_two_splits(source: Path) -> None:
@@ -231,11 +263,11 @@ def test_pictures_of_other_formats(source: Path, tmp_path: Path, suffix: str) ->
 
 def test_large_pictures_are_made_smaller(source: Path, tmp_path: Path) -> None:
     mask = np.zeros((40, 60), np.uint8)
-    mask[10:30, 20:50] = 2
+    mask[10:30, 20:50] = 1
     paths = voc.layout(source, "p1")
     voc.write_image(paths.image, np.full((40, 60, 3), 100, np.uint8))
     voc.write_mask(paths.mask, mask)
-    voc.write_grey(paths.saliency, mask * 100)
+    voc.write_grey(paths.saliency, mask * 200)
     import_folder(source, tmp_path / "data", max_side=30)
     data = VocFolder(tmp_path / "data")
     assert data.image("p1").shape == (20, 30, 3)
@@ -258,17 +290,20 @@ def test_a_trial(source: Path, tmp_path: Path) -> None:
 
 
 def test_saliency_only_on_request(source: Path, tmp_path: Path) -> None:
-    assert has_saliency(source)
-    import_folder(source, tmp_path / "data", with_saliency=False)
-    assert not has_saliency(tmp_path / "data")
+    assert import_folder(source, tmp_path / "with")["saliency"] == {"source": "own"}
+    without = import_folder(source, tmp_path / "without", saliency="none")
+    assert without["saliency"] == {"source": "none"}
+    assert without["unused"] == ["Saliency/, since prepare_data.saliency is none"]
+    assert not (tmp_path / "without" / "Saliency").exists()
 
 
 def test_a_picture_of_a_split_is_missing(source: Path) -> None:
-    write_split(source, train=["p1", "p9"], val=["p0"])
+    write_split(source, train=["p1", "p2", "p9"], val=["p0"])
     (source / "tags.csv").open("a").write("p9,cat\n")
-    fails(source, r"source/JPEGImages/p9\.jpg: no such picture")
+    fails(source, r"source/JPEGImages: no picture for these ids of tags\.csv or of a split: p9;")
 
 
 def test_a_picture_of_a_split_has_no_tags(source: Path) -> None:
-    write_split(source, train=["p1", "p9"], val=["p0"])
-    fails(source, r"source/tags\.csv: no line for the picture 'p9'")
+    write_split(source, train=["p1", "p2", "p9"], val=["p0"])
+    shutil.copyfile(source / "JPEGImages/p1.jpg", source / "JPEGImages/p9.jpg")
+    fails(source, r"source/tags\.csv: no line for these pictures: p9;")

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsc.data.saliency import METHOD, estimate, unpack_published, write_estimated
+from hsc.data.saliency import (
+    METHOD,
+    estimate,
+    range_problem,
+    read_own_map,
+    unpack_published,
+    write_estimated,
+)
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
 from hsc.progress import Progress
@@ -238,3 +245,23 @@ def test_estimating_without_opencv(data: VocFolder, monkeypatch: pytest.MonkeyPa
     with pytest.raises(HscError, match="pip install opencv-contrib-python-headless"):
         write_estimated(data.root, IDS)
     assert names_in(data) == set()
+
+
+def test_own_maps(tmp_path: Path) -> None:
+    Image.new("L", (4, 3), 200).save(tmp_path / "a.bmp")
+    assert read_own_map(tmp_path / "a.bmp").max() == 200
+    for mode, said in (("I;16", "of mode I;16"), ("LA", "of mode LA")):
+        Image.new(mode, (4, 3)).save(tmp_path / "b.png")
+        with pytest.raises(HscError, match=rf"b\.png: a picture {said}, not of 8-bit grey"):
+            read_own_map(tmp_path / "b.png")
+    Image.new("RGB", (4, 3), (9, 9, 8)).save(tmp_path / "c.png")
+    with pytest.raises(HscError, match=r"c\.png: in colours"):
+        read_own_map(tmp_path / "c.png")
+
+
+def test_the_range_of_maps() -> None:
+    assert range_problem(Path("Saliency"), 2) is None
+    for highest in (0, 1):
+        said = range_problem(Path("Saliency"), highest)
+        assert said is not None
+        assert said.startswith(f"Saliency: no map has a value over {highest}, so they are of 0..1")

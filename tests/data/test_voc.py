@@ -8,6 +8,7 @@ from PIL import Image
 
 from hsc.data import voc
 from hsc.data.classes import palette
+from hsc.data.lists import split_path, write_index
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
 
@@ -25,7 +26,7 @@ def root(tmp_path: Path) -> Path:
         voc.write_mask(paths.mask, mask)
         voc.write_grey(paths.saliency, mask)
     splits = {"train_aug": ["b", "a"], "train": ["a"], "val": ["c"]}
-    voc.write_index(tmp_path, CLASSES, {"b": [], "a": ["cat", "owl"]}, splits)
+    write_index(tmp_path, CLASSES, {"b": [], "a": ["cat", "owl"]}, splits)
     return tmp_path
 
 
@@ -52,7 +53,8 @@ def test_reads_what_was_written(root: Path) -> None:
     assert data.saliency("a")[0].tolist() == [0, 1, 1, 255, 3, 3]
     assert data.mask("a")[2].tolist() == [0, 1, 1, 255, 3, 3]
     assert data.mask("a").dtype == np.uint8
-    assert data.has_masks()
+    assert data.has_masks("train")
+    assert data.has_masks("val")
 
 
 def test_tags_file_is_sorted(root: Path) -> None:
@@ -104,12 +106,18 @@ def test_given_class_names_need_no_file(root: Path) -> None:
     assert VocFolder(root, ("owl", "cat")).tags("a").tolist() == [1, 1]
 
 
+def test_a_split_may_have_no_masks(root: Path) -> None:
+    (root / "SegmentationClass" / "c.png").unlink()
+    assert VocFolder(root).has_masks("train")
+    assert not VocFolder(root).has_masks("val")
+
+
 def test_without_masks_all_else_reads(root: Path) -> None:
     for path in (root / "SegmentationClass").glob("*"):
         path.unlink()
     data = VocFolder(root)
     data.check()
-    assert not data.has_masks()
+    assert not data.has_masks("train")
     with pytest.raises(HscError, match=r"a\.png: no such mask.*scoring only"):
         data.mask("a")
 
@@ -132,7 +140,7 @@ def test_without_masks_all_else_reads(root: Path) -> None:
     ],
 )
 def test_bad_splits(root: Path, split: str, text: str | None, message: str) -> None:
-    path = voc.split_path(root, split)
+    path = split_path(root, split)
     if text is None:
         path.unlink()
     else:
@@ -147,7 +155,7 @@ def test_bad_splits(root: Path, split: str, text: str | None, message: str) -> N
         ("id,tags", "image,labels", "first line must be 'id,tags'"),
         ("cat;owl", "cat;unicorn", "tag 'unicorn' of id 'a' is no class"),
         ("b,", "a,", "line 3: id 'a' is there twice"),
-        ("cat;owl", "cat,owl", "line 2 has 3 columns"),
+        ("cat;owl", "cat,owl", "line 2: 3 columns"),
         ("a,", "../a,", "id '../a' is no file name"),
     ],
 )

@@ -89,7 +89,15 @@ def _write_metrics(run: Run, random: np.random.Generator, psa: bool) -> None:
     metrics, count = run.folder / "metrics", len(run.names)
     splits = {"train_aug": 10582, "train": 1464, "val": 1449}
     facts = {"images": 12031, "classes": count - 1, "tags_per_image": 1.5, "splits": splits}
-    write_json(metrics / "data.json", facts | {"saliency": {"source": "published"}})
+    facts["saliency"] = {"source": "published"}
+    facts["table"] = [{"what": "pictures", **splits}, {"what": "masks", **splits}]
+    facts["class_table"] = [
+        {"class": name, "train_aug": 100 + k, "train": 10 + k, "val": None}
+        for k, name in enumerate(run.names[1:])
+    ]
+    facts["sizes"] = [{"side": "width", "min": 142, "median": 499.5, "max": 500}]
+    facts["unused"] = ["masks/, with 12 files named as pictures", "notes.txt"]
+    write_json(metrics / "data.json", facts)
     write_json(metrics / "backbone.json", {"pictures": 93.5, "tags": 99.1, "worst_class": 86.2})
     origin = {"kind": "warm-up", "sha256": "b" * 64, "supervision": "tags"}
     segmentation = {"backbone": "small", "head": "aspp", "initial_weights": origin}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -119,6 +120,25 @@ def test_it_can_be_read_without_seeing_it(tags: Tags) -> None:
 def test_names_are_escaped(page: str) -> None:
     assert "<b>bold" not in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
+
+
+def test_what_the_data_set_holds(page: str) -> None:
+    row = '<td class="number">{}</td><td class="number">{}</td><td class="number">{}</td>'
+    assert '<th scope="row">pictures</th>' + row.format(10582, 1464, 1449) in page
+    assert '<th scope="row">plain</th>' + row.format(102, 12, "?") in page
+    assert "width 142 to 500 pixels, median 499.5" in page
+    assert "masks/, with 12 files named as pictures; notes.txt" in page
+
+
+def test_the_data_set_of_an_earlier_version(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "shapes", ODD)
+    facts = json.loads((run.folder / "metrics/data.json").read_text())
+    for key in ("table", "class_table", "sizes", "unused"):
+        del facts[key]
+    (run.folder / "metrics/data.json").write_text(json.dumps(facts))
+    page = render(gather(run.where))
+    assert "12031 pictures" in page
+    assert "Pictures by split and class" not in page
 
 
 def test_the_same_run_gives_the_same_bytes(run: Run, page: str) -> None:
