@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hsc.data.damage import open_picture
 from hsc.data.deep_pictures import common_depth
+from hsc.data.picture_problems import opened
 from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
 from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
 from hsc.engine.loading import in_order
@@ -69,15 +69,19 @@ class Batch:
 class PictureBatches(Dataset[list[Batch | Failure]]):
     """Loads one chunk of pictures an item; those of another size than the rest get their own batch.
 
-    chunks: as of `plan_batches`; pictures of 16 bits in them have one scale of values. Resizing is
-    bicubic on 8-bit pixels, to `max_side` first, then to each scale.
+    chunks: as of `plan_batches`. Resizing is bicubic on 8-bit pixels, to `max_side` first, then to
+    each scale. depth: as of `read_picture`.
     """
 
     def __init__(
-        self, chunks: Sequence[Sequence[Path]], scales: Sequence[float], max_side: int | None
+        self,
+        chunks: Sequence[Sequence[Path]],
+        scales: Sequence[float],
+        max_side: int | None,
+        depth: int | None = None,
     ) -> None:
         self._chunks, self._scales, self._max_side = chunks, scales, max_side
-        self._depth = common_depth([path for chunk in chunks for path in chunk])
+        self._depth = depth
 
     def __len__(self) -> int:
         return len(self._chunks)
@@ -132,7 +136,7 @@ def plan_batches(
 def _header_size(path: Path, max_side: int | None) -> tuple[int, int] | None:
     """(width, height), not yet turned; None for a file whose error is told when it is loaded."""
     try:
-        with open_picture(path) as image:
+        with opened(path) as image:
             return shrunk_size(*image.size, max_side)
     except HscError:
         return None
@@ -205,11 +209,13 @@ def predict_pictures(
     """Predict pictures and write the results, each whole as soon as it is there.
 
     how: its scales and its flip; the CRF is the output's. batch: as of `plan_batches`. processes:
-    that refine and write. Returns one result for each path, in their order.
+    that refine and write. Pictures of 16 bits are seen at one scale, their `common_depth`. Returns
+    one result for each path, in their order.
     """
     network.to(runtime.device).eval()
     chunks = plan_batches(paths, batch, output.max_side, runtime)
-    batches = in_order(PictureBatches(chunks, how.scales, output.max_side), runtime)
+    loaded = PictureBatches(chunks, how.scales, output.max_side, common_depth(paths))
+    batches = in_order(loaded, runtime)
     predictions = (
         prediction
         for items in batches

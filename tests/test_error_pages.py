@@ -20,7 +20,6 @@ KINDS = {
 ALLOWED = {
     "hsc/data/saliency*.py": {"SaliencyError"},
     "hsc/data/pictures.py": {"PredictionError"},
-    "hsc/data/deep_pictures.py": {"PredictionError"},
     "hsc/data/folder.py": {"DataError", "SaliencyError"},
     "hsc/data/voc.py": {"DataError", "SaliencyError"},
     "hsc/data/*.py": {"DataError"},

@@ -227,6 +227,21 @@ def test_workers_change_no_byte(tmp_path: Path, pictures: list[Path]) -> None:
     assert len(contents(tmp_path / "0")) == 12
 
 
+def test_pictures_of_16_bits_are_seen_at_one_scale(tmp_path: Path, network: DeepLab) -> None:
+    """12 bits in 16: the upper 8 of 12, of a dark picture among brighter ones too."""
+    bright = np.random.default_rng(0).integers(0, 4096, (12, 16), dtype=np.uint16)
+    results = {}
+    for name, shift, dtype in (("deep", 0, np.uint16), ("plain", 4, np.uint8)):
+        paths = [tmp_path / name / f"{letter}.png" for letter in "ab"]
+        for path, values in zip(paths, (bright, bright // 8), strict=True):
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray((values >> shift).astype(dtype)).save(path)
+        predict_pictures(network, paths, ONCE, Output(tmp_path / f"{name} out"), CPU)
+        results[name] = contents(tmp_path / f"{name} out")
+    assert results["deep"] == results["plain"]
+    assert len(results["deep"]) == 4
+
+
 def test_a_picture_turned_by_exif_has_its_labels_upright(tmp_path: Path) -> None:
     wide = np.zeros((8, 12, 3), np.uint8)
     wide[:, :6, 2] = 255  # blue on the left, which will be on top

@@ -24,7 +24,6 @@ from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
 from hsc.data.coco_masks import Instance, encode, paint
-from hsc.data.damage import open_picture
 from hsc.data.lists import write_index
 from hsc.data.room import check_room
 from hsc.data.unpack import unpack
@@ -212,7 +211,7 @@ def _finish(root: Path, item: _Item) -> None:
     """Check one picture's size and write its mask, if it gets one."""
     picture, instances = item
     paths = voc.layout(root, picture.image_id, picture.suffix)
-    with open_picture(paths.image) as image:
+    with voc.open_picture(paths.image) as image:
         width, height = image.size
     if (height, width) != (picture.height, picture.width):
         raise DataError(

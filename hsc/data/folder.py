@@ -40,7 +40,7 @@ from hsc.data.own_masks import read_own_mask
 from hsc.data.pictures import is_plain, read_picture, shrunk_size
 from hsc.data.preprocessing import resize_picture
 from hsc.data.problems import in_one, section, some
-from hsc.data.saliency import range_problem, read_own_map
+from hsc.data.saliency import check_highest, read_map
 from hsc.data.trial import first_of
 from hsc.errors import DataError, HscError, SaliencyError
 from hsc.params_data import FolderParams
@@ -133,7 +133,8 @@ def _read(how: FolderParams) -> _Folder:
     source = how.path
     if not source.is_dir():
         raise DataError(
-            f"{source}: no such folder; give the path of one with pictures and tags.csv"
+            f"{source}: no such folder; put pictures and tags.csv there, or name another one in "
+            "prepare_data.path of the recipe"
         )
     tags = read_folder_tags(source)
     names = read_class_names(source, tags)
@@ -240,8 +241,11 @@ def _saliency_problems(folder: _Folder, imported: Sequence[_Imported]) -> Iterat
             "or set prepare_data.saliency to estimated or none"
         )
     brightest = [each.brightest for each in imported if each.brightest is not None]
-    if brightest and (problem := range_problem(place, max(brightest))):
-        yield problem
+    if brightest:
+        try:
+            check_highest(place, max(brightest))
+        except SaliencyError as error:
+            yield str(error)
 
 
 def _facts(how: FolderParams, folder: _Folder, depth: int | None) -> dict[str, Any]:
@@ -282,7 +286,7 @@ def _import_one(same: _Import, job: _Job) -> _Imported:
         problems.append(str(error))
     try:
         if job.saliency is not None:
-            saliency = read_own_map(job.saliency)
+            saliency = read_map(job.saliency)
             voc.check_size(job.saliency, saliency, job.picture, picture.size[::-1])
             brightest = int(saliency.max())
             voc.write_grey(target.saliency, _resized(saliency, size, Image.Resampling.BILINEAR))

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsc.data.damage import unreadable_suffix
 from hsc.data.names import normal
+from hsc.data.picture_problems import unreadable
 from hsc.data.pictures import SUFFIXES
 from hsc.data.problems import in_one
 from hsc.errors import DataError
@@ -84,12 +84,15 @@ def _sort_pictures(
     for path in entries:
         image_id = normal(path.stem)
         if path.is_symlink() and not path.exists():
-            broken[stem(path.name)] = path, f"a link to {path.readlink()}, which is not there"
+            broken[stem(path.name)] = (
+                path,
+                f"{path}: a link to {path.readlink()}, which is not there",
+            )
         elif path.is_dir():
             rest.append(path)
         elif path.suffix.lower() in SUFFIXES:
             pictures[image_id].append(path)
-        elif problem := unreadable_suffix(path):
+        elif problem := unreadable(path):
             broken[image_id] = path, problem
         else:
             rest.append(path)
@@ -98,7 +101,7 @@ def _sort_pictures(
     rest += [path for image_id, (path, _) in broken.items() if image_id in pictures]
     return (
         {image_id: path for image_id, (path,) in pictures.items()},
-        {i: f"{path}: {said}" for i, (path, said) in broken.items() if i not in pictures},
+        {i: said for i, (_, said) in broken.items() if i not in pictures},
         rest,
     )
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hsc.data.damage import DAMAGE, damaged_picture, open_picture
-from hsc.data.deep_pictures import is_deep, read_deep
+from hsc.data.deep_pictures import eight_bits, is_deep
+from hsc.data.picture_problems import opened
 from hsc.data.preprocessing import longest_edge_size, resize_picture
-from hsc.data.voc import IMAGE_SUFFIXES
+from hsc.data.voc import DAMAGE, IMAGE_SUFFIXES
 from hsc.errors import PredictionError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -79,25 +79,20 @@ def _pictures_of(source: Path) -> Sequence[Path]:
 def read_picture(path: Path, depth: int | None = None) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8 RGB, turned as its EXIF orientation says.
 
-    Transparent pixels are seen on white, of an animation the first picture.
-    depth: how many of its bits the values of a 16-bit picture take (`hsc.data.deep_pictures`);
-    None: as its own highest value says.
-    Raises HscError when it is missing, damaged, or has 32 bits a value, whose range nobody knows.
+    Transparent pixels are seen on white, of an animation the first picture. Of 16 bits the upper 8
+    of `depth` are kept: pass the `common_depth` of all pictures that belong together; None stands
+    for the one that the picture's own highest value asks for.
+    Raises HscError when it is missing, damaged, too large, or of values whose range nobody knows.
     """
-    with open_picture(path) as image:
-        deep = is_deep(image)  # before anything is decoded
-        if not deep and image.mode in ("F", "I"):
-            raise PredictionError(
-                f"{path}: a picture of 32 bits a value (mode {image.mode}), whose range is "
-                "unknown; save it with 8 or 16 bits"
-            )
-        try:
-            image.load()
-            turn = _TURNS.get(_orientation(image))
-            eight = read_deep(path, image, depth) if deep else image
-            return np.array(_colours(eight if turn is None else eight.transpose(turn)))
-        except DAMAGE as error:
-            raise damaged_picture(path, error) from None
+    with opened(path) as image:
+        seen = eight_bits(path, image, depth)
+        return np.array(_colours(_turned(seen, _orientation(image))))
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """A picture as it is seen, turned as its EXIF orientation says; it is decoded here."""
+    image.load()
+    return _turned(image, _orientation(image))
 
 
 def is_plain(path: Path) -> bool:
@@ -106,10 +101,10 @@ def is_plain(path: Path) -> bool:
     That is a JPEG or PNG by content and by suffix, upright, of 8 bits, without transparency. Raises
     HscError for a file that is no picture.
     """
-    with open_picture(path) as image:
-        deep = is_deep(image)  # first: to look for EXIF data Pillow may decode the picture
-        return not deep and (
+    with opened(path) as image:
+        return (
             image.format in ("JPEG", "PNG")
+            and not is_deep(image)
             and path.suffix in IMAGE_SUFFIXES
             and _orientation(image) not in _TURNS
             and image.mode in ("RGB", "L", "P")
@@ -136,6 +131,11 @@ def _orientation(image: Image.Image) -> int | None:
         return image.getexif().get(_ORIENTATION)
     except DAMAGE:
         return None
+
+
+def _turned(image: Image.Image, orientation: int | None) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _colours(image: Image.Image) -> Image.Image:

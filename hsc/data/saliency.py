@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data import voc
-from hsc.data.damage import DAMAGE, damaged_picture
+from hsc.data.deep_pictures import is_deep
+from hsc.data.picture_problems import opened
+from hsc.data.pictures import upright
 from hsc.data.saliency_estimate import METHOD, estimate
 from hsc.data.unpack import unpack
 from hsc.errors import SaliencyError
@@ -22,7 +24,7 @@ from hsc.pool import map_ordered
 from hsc.progress import Bars, Progress, follow, silent, unseen
 
 __all__ = [
-    "METHOD", "estimate", "range_problem", "read_own_map", "unpack_published", "write_estimated",
+    "METHOD", "check_highest", "estimate", "read_map", "unpack_published", "write_estimated",
 ]  # fmt: skip
 
 _SHOWN = 5  # ids in an error
@@ -62,30 +64,38 @@ def unpack_published(source: Path, root: Path, ids: Sequence[str], bars: Bars = 
         highest = 0
         for image_id in follow(ids, len(ids), bars("saliency", "image")):
             said = names.found[image_id]
-            saliency = _read_map(files[image_id], said)
+            saliency = read_map(files[image_id], said)
             voc.check_size(said, saliency, data.image_path(image_id), data.size(image_id))
             voc.write_grey(target / data.saliency_path(image_id).name, saliency)
             highest = max(highest, int(saliency.max()))
-        if ids and (problem := range_problem(source, highest)):
-            raise SaliencyError(problem)
+        if ids:
+            check_highest(source, highest)
 
 
-def read_own_map(path: Path) -> NDArray[np.uint8]:
-    """A map that somebody brings, (H, W) uint8, 255 is salient.
+def read_map(path: Path, said: Path | None = None) -> NDArray[np.uint8]:
+    """A saliency map as people have them, (H, W) uint8, upright. Of two colours, white is salient.
 
-    Raises HscError for one that is damaged, of more than 8 bits, in colours or with transparency.
+    said: what errors call it, where it is unpacked somewhere. Any format is taken, lossy ones too.
+    Raises HscError for a map that is missing or damaged, of more than 8 bits, in colours, or with
+    transparency. Whether it is of 0 and 1 shows over all maps: `check_highest`.
     """
-    return _read_map(path, path)
+    said = said or path
+    with opened(path, said) as image:
+        if is_deep(image):
+            raise SaliencyError(f"{said}: of more than 8 bits a value; {_SAVE_IT}")
+        return _grey(upright(image), said)
 
 
-def range_problem(source: Path, highest: int) -> str | None:
-    """What is wrong with maps whose highest value of all is `highest`; None if nothing is."""
-    if highest > 1:
-        return None
-    return (
-        f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale them to "
-        "0..255, 255 for what is salient"
-    )
+def check_highest(source: Path, highest: int) -> None:
+    """Raise HscError if the highest value of all maps in `source` says that they are of 0 and 1.
+
+    A single map may be black: nothing is salient in its picture.
+    """
+    if highest <= 1:
+        raise SaliencyError(
+            f"{source}: no map has a value over {highest}, so they are of 0..1 or empty; scale "
+            "them to 0..255, 255 for what is salient"
+        )
 
 
 def _folder(data: voc.VocFolder) -> Path:
@@ -154,15 +164,6 @@ def _map_files(
         )
         names.check_complete()
         yield {path.name: path for path in written}
-
-
-def _read_map(path: Path, said: Path) -> NDArray[np.uint8]:
-    """A map, (H, W) uint8; `said` is what errors call it. Of two colours, white is salient."""
-    try:
-        with Image.open(path) as image:
-            return _grey(image, said)
-    except DAMAGE as error:
-        raise damaged_picture(said, error) from None
 
 
 def _grey(image: Image.Image, said: Path) -> NDArray[np.uint8]:

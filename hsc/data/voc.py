@@ -10,6 +10,8 @@
 C foreground classes, H W pixels of a picture. All problems are reported as HscError.
 """
 
+import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +21,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data.classes import IGNORE, palette
-from hsc.data.damage import DAMAGE, damaged_picture, open_picture
 from hsc.data.lists import (
     check_id,
     check_splits,
@@ -35,6 +36,11 @@ UNTAGGED_SPLITS = ("val", "test")
 """No stage reads the tags of these."""
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow raises for files that are no pictures or cut off."""
 _IMAGES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
 
 
@@ -275,6 +281,16 @@ def _grey(values: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(values)
 
 
+def open_picture(path: Path) -> Image.Image:
+    """Open a picture, header only. Raises HscError when it is missing or damaged."""
+    try:
+        return Image.open(path)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; add it") from None
+    except DAMAGE as error:
+        raise damaged_picture(path, error) from None
+
+
 def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
     """Decode a picture, converted to `mode`, or, for None, one of 8-bit indices as it is."""
     with open_picture(path) as image:
@@ -287,3 +303,8 @@ def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
             return np.array(image if mode is None else image.convert(mode))
         except DAMAGE as error:
             raise damaged_picture(path, error) from None
+
+
+def damaged_picture(path: Path, error: Exception) -> DataError:
+    """The error for a picture that Pillow could not read."""
+    return DataError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")

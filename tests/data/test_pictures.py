@@ -15,7 +15,7 @@ from hsc.data.pictures import (
     shrink_picture,
     shrunk_size,
 )
-from hsc.data.voc import VocFolder
+from hsc.data.voc import VocFolder, read_image
 from hsc.errors import HscError
 from tests.tiny_folder import tiny_folder
 
@@ -124,46 +124,10 @@ def test_cmyk(tmp_path: Path, suffix: str) -> None:
     assert found.mean(axis=(0, 1)) == pytest.approx([0, 255, 255], abs=8)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
-def test_16_bits_keep_their_upper_8(tmp_path: Path, name: str) -> None:
-    values = np.array([[0, 255, 256, 30000, 65535]], np.uint16)
-    found = save(tmp_path / name, Image.fromarray(values))
-    assert found[0, :, 0].tolist() == [0, 0, 1, 117, 255]
-    assert (found == found[..., :1]).all()
-
-
-def test_16_bits_of_the_other_byte_order(tmp_path: Path) -> None:
-    values = np.array([[0, 256, 65535]], ">u2")
-    image = Image.frombytes("I;16B", (3, 1), values.tobytes())
-    assert save(tmp_path / "a.tif", image)[0, :, 0].tolist() == [0, 1, 255]
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_32_bits_are_refused(tmp_path: Path, dtype: type) -> None:
-    path = tmp_path / "a.tif"
-    Image.fromarray(np.ones((2, 2), dtype)).save(path)
-    with pytest.raises(HscError) as caught:
-        read_picture(path)
-    assert str(caught.value).startswith(f"{path}: a picture of 32 bits a value (mode ")
-
-
 def test_an_animation_s_first_picture(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (3, 2), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert read_picture(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
-
-
-def test_missing_and_damaged_pictures_are_named(tmp_path: Path) -> None:
-    with pytest.raises(HscError, match=r"none\.jpg: no such file"):
-        read_picture(tmp_path / "none.jpg")
-    path = tmp_path / "a.png"
-    Image.fromarray(pixels(40, 40)).save(path)
-    whole = path.read_bytes()
-    for damaged in (b"", b"no picture", whole[:20], whole[:2000]):
-        path.write_bytes(damaged)
-        with pytest.raises(HscError) as caught:
-            read_picture(path)
-        assert str(caught.value).startswith(f"{path}: cannot be read as a picture (")
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 2000))
@@ -232,7 +196,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     ("name", "mode", "plain"),
     [
         ("a.jpg", "RGB", True), ("a.JPEG", "L", True), ("a.png", "P", True), ("a.PNG", "RGB", True),
-        ("a.png", "RGBA", False), ("a.png", "I;16", False), ("a.jpg", "CMYK", False),
+        ("a.png", "RGBA", False), ("a.jpg", "CMYK", False),
         ("a.webp", "RGB", False), ("a.bmp", "RGB", False), ("a.Jpg", "RGB", False),
     ],
 )  # fmt: skip
@@ -250,5 +214,15 @@ def test_what_is_turned_or_named_wrong_is_not_plain(tmp_path: Path) -> None:
         exif[0x0112] = value
         Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=exif)
         assert is_plain(tmp_path / "a.jpg") == plain
-    Image.new("RGB", (4, 3)).save(tmp_path / "b.jpg", format="BMP")
-    assert not is_plain(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize(("kind", "plain"), [("PNG", True), ("BMP", False), ("WEBP", False)])
+def test_a_picture_is_what_it_holds_not_what_it_is_called(
+    tmp_path: Path, kind: str, plain: bool
+) -> None:
+    path = tmp_path / "b.jpg"
+    Image.fromarray(pixels()).save(path, format=kind, lossless=True)
+    assert np.array_equal(read_picture(path), pixels())
+    assert is_plain(path) == plain
+    if plain:  # so it is copied under its name, and read by content
+        assert np.array_equal(read_image(path), pixels())

@@ -8,21 +8,23 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from hsc.data.saliency import (
     METHOD,
+    check_highest,
     estimate,
-    range_problem,
-    read_own_map,
+    read_map,
     unpack_published,
     write_estimated,
 )
 from hsc.data.voc import VocFolder
 from hsc.errors import HscError
 from hsc.progress import Progress
+from tests.data.raw_png import GREY, write_png
 from tests.tiny_folder import tiny_folder
 
 IDS = ("b", "a", "c")
@@ -140,8 +142,12 @@ def wrong_maps(grey: np.ndarray) -> dict[str, tuple[bytes, str]]:
     return {
         "size": (encoded(grey[1:]), r"16x11 pixels, but the picture \S+a.png has 16x12"),
         "damaged": (encoded(grey)[:60], "cannot be read as a picture"),
-        "no picture": (b"<html>", "cannot be read as a picture"),
-        "16 bits": (encoded(grey.astype(np.uint16) * 257), "mode I;16, not of 8-bit grey"),
+        "no picture": (b"<html>", r"cannot be read as a picture \(it is a web page"),
+        "16 bits": (encoded(grey.astype(np.uint16) * 257), "of more than 8 bits a value"),
+        "16 bits of RGB": (
+            cv2.imencode(".png", np.stack([grey.astype(np.uint16)] * 3, axis=2))[1].tobytes(),
+            "of more than 8 bits a value",
+        ),
         "transparent": (encoded(Image.fromarray(grey).convert("LA")), "mode LA, not of 8-bit grey"),
         "coloured": (encoded(coloured), "in colours"),
         "palette": (encoded(Image.fromarray(coloured).quantize(9)), "in colours"),
@@ -195,6 +201,56 @@ def test_maps_of_0_and_1_are_refused_but_an_empty_map_is_none(
     assert not data.saliency("a").any()
 
 
+# One map of somebody's own
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.PNG", "a.bmp", "a.tif", "a.gif", "a.webp"])
+def test_an_own_map_of_any_format(tmp_path: Path, name: str) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
+    Image.fromarray(grey).save(tmp_path / name, **({"lossless": True} if name[2] == "w" else {}))
+    found = read_map(tmp_path / name)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, grey)
+
+
+def test_an_own_map_of_few_bits_is_of_the_whole_range(tmp_path: Path) -> None:
+    """Black and white are 0 and 255, not 0 and 1."""
+    path = write_png(tmp_path / "a.png", [b"\x0f"], 2, 4, GREY)
+    assert read_map(path).tolist() == [[0, 255]]
+    Image.fromarray(np.array([[False, True]])).save(path)
+    assert read_map(path).tolist() == [[0, 255]]
+
+
+def test_an_own_map_is_turned_as_its_picture_is(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.array([[1, 2, 3]], np.uint8)).save(tmp_path / "a.png", exif=exif)
+    assert read_map(tmp_path / "a.png").tolist() == [[1], [2], [3]]
+
+
+@pytest.mark.parametrize("kind", wrong_maps(np.zeros((2, 2), np.uint8)))
+def test_an_own_map_that_is_none(tmp_path: Path, kind: str) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (16, 12), dtype=np.uint8)
+    content, said = wrong_maps(grey)[kind]
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    if kind == "size":  # which only the picture tells
+        assert read_map(path).shape == (15, 12)
+        return
+    with pytest.raises(HscError, match=said) as error:
+        read_map(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_the_highest_value_of_all_maps(tmp_path: Path) -> None:
+    for highest in (0, 1):
+        with pytest.raises(HscError) as caught:
+            check_highest(tmp_path, highest)
+        said = f"{tmp_path}: no map has a value over {highest}, so they are of 0..1 or empty; scale"
+        assert str(caught.value).startswith(said)
+    check_highest(tmp_path, 2)
+
+
 def test_a_source_that_is_missing_or_no_archive(data: VocFolder, tmp_path: Path) -> None:
     with pytest.raises(HscError, match=r"none\.zip: no such file or folder"):
         unpack_published(tmp_path / "none.zip", data.root, IDS)
@@ -245,23 +301,3 @@ def test_estimating_without_opencv(data: VocFolder, monkeypatch: pytest.MonkeyPa
     with pytest.raises(HscError, match="pip install opencv-contrib-python-headless"):
         write_estimated(data.root, IDS)
     assert names_in(data) == set()
-
-
-def test_own_maps(tmp_path: Path) -> None:
-    Image.new("L", (4, 3), 200).save(tmp_path / "a.bmp")
-    assert read_own_map(tmp_path / "a.bmp").max() == 200
-    for mode, said in (("I;16", "of mode I;16"), ("LA", "of mode LA")):
-        Image.new(mode, (4, 3)).save(tmp_path / "b.png")
-        with pytest.raises(HscError, match=rf"b\.png: a picture {said}, not of 8-bit grey"):
-            read_own_map(tmp_path / "b.png")
-    Image.new("RGB", (4, 3), (9, 9, 8)).save(tmp_path / "c.png")
-    with pytest.raises(HscError, match=r"c\.png: in colours"):
-        read_own_map(tmp_path / "c.png")
-
-
-def test_the_range_of_maps() -> None:
-    assert range_problem(Path("Saliency"), 2) is None
-    for highest in (0, 1):
-        said = range_problem(Path("Saliency"), highest)
-        assert said is not None
-        assert said.startswith(f"Saliency: no map has a value over {highest}, so they are of 0..1")
