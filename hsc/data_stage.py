@@ -14,7 +14,7 @@ from hsc.data.shapes import ShapesConfig, generate
 from hsc.data.summary import Facts, summarise
 from hsc.data.voc import VocFolder
 from hsc.errors import DataError, HscError, SaliencyError
-from hsc.files import atomic_folder
+from hsc.made import made_folder
 from hsc.params import parse_section
 from hsc.params_data import ArchiveParams, Coco2014Params, FolderParams, Voc2012Params
 from hsc.progress import Bars, silent
@@ -29,6 +29,10 @@ KINDS = {
 
 DataParams = ShapesConfig | Voc2012Params | Coco2014Params | FolderParams
 _NOTHING = Needs()
+_ADVICE = (
+    "Move them to a folder outside of outputs/, for instance data/mine, and name that in "
+    "prepare_data.path of the recipe"
+)
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,12 @@ def make(how: DataParams, root: Path, where: Where, needs: Needs = _NOTHING) -> 
 
     Returns what is in it (`hsc.data.summary.summarise`) and where it is from: `saliency`, `unused`
     (of a folder: what was found and not read), and `archives` with the digest of each.
-    Raises HscError for everything that is wrong in the sources, and for what the run needs and this
-    data set will not have.
+    Raises HscError for everything that is wrong in the sources, for what the run needs and this
+    data set will not have, and, before anything is done, for files in `root` that were not made
+    here.
     """
     _check_saliency_choice(how, needs)
-    with atomic_folder(root) as partial:
+    with made_folder(root, _ADVICE) as partial:
         facts = _make(how, partial, where, needs)
         data = VocFolder(partial)
         data.check()

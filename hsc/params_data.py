@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from hsc.params_base import Count, Frozen, Probability
 
@@ -81,6 +81,11 @@ class Coco2014Params(_Published):
     scored_train: Count | None
 
 
+def _named_by_a_number(value: object) -> object:
+    """A folder called 2024 is a number in YAML."""
+    return str(value) if type(value) is int else value
+
+
 class FolderParams(Frozen):
     """A folder of the user's own (`hsc.data.folder`).
 
@@ -94,7 +99,7 @@ class FolderParams(Frozen):
     it; objects that are too small or too hidden to outline are tagged all the same.
     """
 
-    path: Path
+    path: Annotated[Path, BeforeValidator(_named_by_a_number)]
     max_side: Count | None
     saliency: Literal["auto", "own", "estimated", "none"]
     limit: Count | None

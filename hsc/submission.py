@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hsc.data.classes import VOC_CLASSES, palette
-from hsc.data.damage import open_picture
-from hsc.data.voc import VocFolder, read_mask
+from hsc.data.voc import VocFolder, open_picture, read_mask
 from hsc.errors import SubmissionError
 from hsc.files import atomic_file
 from hsc.progress import Progress, follow, unseen

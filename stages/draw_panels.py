@@ -16,7 +16,7 @@ from hsc.store import CamReader
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--seeds", "outputs/seeds", "Folder of the seeds.")
 @path_option("--crf", "outputs/crf", "Folder of the CRF's labels.")

@@ -15,7 +15,7 @@ from hsc.scoring import count_labels
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--labels", "outputs/predictions", "Folder of the label maps.")
 @click.option("--split", default="val", help="The split whose masks are the truth.")
 @path_option("--metrics", "metrics/val.json", "The scores (JSON).")

@@ -14,7 +14,7 @@ from hsc.store import CamWriter
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--weights", "outputs/cam.pt", "The CAM network's weights.")
 @path_option("--out", "outputs/cams.h5", "The CAM file.")
 def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> str:

@@ -13,7 +13,7 @@ from hsc.psa_off import write_off_folder
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--out", "outputs/affinity_labels", "Folder of the labels (palette PNGs).")
 def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:

@@ -14,7 +14,7 @@ from hsc.store import CamReader
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--out", "outputs/seeds", "Folder of the seeds (palette PNGs).")
 @path_option("--metrics", "metrics/seeds.json", "Scores at the threshold used and at the best one.")

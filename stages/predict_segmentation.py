@@ -12,7 +12,7 @@ from hsc.files import atomic_folder
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
 @click.option("--split", default="val", help="The split whose pictures are predicted.")
 @path_option("--out", "outputs/predictions", "Folder of the predictions (palette PNGs).")

@@ -26,7 +26,7 @@ from hsc.nets.imported import import_weights
 
 @training_stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--out", "outputs/backbone.pt", "The backbone's weights.")
 @path_option("--metrics", "metrics/backbone.json", "Tag accuracy, or what was imported (JSON).")
 @path_option("--plots", "plots/backbone.csv", "The loss of every step (CSV).")

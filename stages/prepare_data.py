@@ -1,4 +1,4 @@
-"""Make the data set in VOC layout under data/<name>/, as the recipe's `prepare_data.kind` says.
+"""Make outputs/data/<name>/, the data set in VOC layout, as the recipe's `prepare_data.kind` says.
 
 `shapes` is generated, `voc2012` and `coco2014` are downloaded, `folder` is copied (docs/data.md).
 """
@@ -19,7 +19,7 @@ from hsc.pool import process_count
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets; <name>/ is written in it.")
+@path_option("--data", "outputs/data", "Folder of the data sets; <name>/ is written in it.")
 @path_option("--metrics", "metrics/data.json", "The counts and the sources (JSON).")
 def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     """Make the data set that `data` names, in VOC layout. Downloads go to $HSC_DOWNLOADS."""

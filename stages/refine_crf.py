@@ -12,7 +12,7 @@ from hsc.pool import process_count
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--seeds", "outputs/seeds", "Folder of the seeds.")
 @path_option("--out", "outputs/crf", "Folder of the refined labels (palette PNGs).")

@@ -5,14 +5,20 @@ from pathlib import Path
 from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
-from hsc.files import atomic_folder, link_files
+from hsc.files import link_files
+from hsc.made import made_folder
 from hsc.params import CrfParams, WalkParams
 from hsc.pool import process_count
+
+_ADVICE = (
+    "`dvc commit --force refine_masks` keeps them as the pseudo labels that the next stages use; "
+    "otherwise move them elsewhere, or delete the folder"
+)
 
 
 @stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--crf", "outputs/crf", "Folder of the CRF's labels.")
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")
 @path_option("--affinity", "outputs/affinity.pt", "Weights of train_affinity.")
@@ -22,7 +28,7 @@ def main(
 ) -> str:
     """Walk along the affinities, then the CRF (`crf`); without PSA link the CRF's labels."""
     run, recipe = parameters.load(params, recipes)
-    with atomic_folder(out) as partial:
+    with made_folder(out, _ADVICE) as partial:
         if not run.psa.enabled:
             count = link_files(crf, partial, bars("linking", "image"))
             return f"{out}: {count} pseudo labels, linked to {crf}"

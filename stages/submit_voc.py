@@ -18,7 +18,7 @@ from hsc.submission import ARCHIVE, FOLDER, SPLIT, check_predictions, check_voc,
 
 @command
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")
 @click.option("--predictions", type=PATH, help="Folder of palette PNGs to pack instead.")
 @path_option("--out", "outputs/submission", "Folder of the predictions and the archive.")

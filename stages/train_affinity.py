@@ -12,7 +12,7 @@ from hsc.psa_off import NO_STEPS, write_off_file
 
 @training_stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--labels", "outputs/affinity_labels", "Folder of label_affinity's labels.")
 @path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
 @path_option("--out", "outputs/affinity.pt", "The affinity network's weights.")

@@ -15,7 +15,7 @@ from hsc.engine.runtime import training_runtime
 
 @training_stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
 @path_option("--out", "outputs/cam.pt", "The CAM network's weights.")
 @path_option("--plots", "plots/train_cam.csv", "The loss terms of every step (CSV).")

@@ -16,7 +16,7 @@ from hsc.files import write_json
 
 @training_stage
 @parameter_options
-@path_option("--data", "data", "Folder of the data sets.")
+@path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--masks", "outputs/masks", "Folder of the pseudo labels.")
 @path_option("--backbone", "outputs/backbone.pt", "Weights of prepare_backbone.")
 @path_option("--out", "outputs/segmentation.pt", "The segmentation network's weights.")

@@ -53,7 +53,7 @@ def run_files(
         },
     }
     reached = set().union(*(REACHED_BY[name] for name in figures))
-    data = f"data/{params['data']}"
+    data = f"outputs/data/{params['data']}"
     prepared = {"params.yaml": {"data": params["data"]}, recipe_path: {"prepare_data": {}}}
     prepared[recipe_path]["prepare_data"] = recipe.get("prepare_data", {})
     bytes_of = {data: pictures or json.dumps(prepared), "outputs/cam.pt": settings}

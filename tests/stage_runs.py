@@ -31,10 +31,11 @@ class PlainStage:
     inputs: tuple[str, ...]
     outs: tuple[str, ...]
     metrics: tuple[str, ...]
+    persisted: tuple[str, ...]
 
     def clear(self, folder: Path) -> None:
         """Delete what the stage writes, as DVC does before it runs the stage."""
-        for name in (*self.outs, *self.metrics):
+        for name in {*self.outs, *self.metrics} - {*self.persisted}:
             remove(folder / name)
 
 
@@ -57,6 +58,7 @@ def stages(data: str = "shapes") -> list[PlainStage]:
                     tuple(path for path in paths["deps"] if not path.endswith(".py")),
                     paths["outs"],
                     paths["metrics"],
+                    tuple(_fill(name, values) for name in _persisted(body.get("outs", []))),
                 )
             )
     return plain
@@ -178,6 +180,16 @@ def _fill(text: str, values: dict[str, str]) -> str:
         text = text.replace(placeholder, value)
     assert "${" not in text, text
     return text
+
+
+def _persisted(entries: list[str | dict[str, Any]]) -> list[str]:
+    return [
+        name
+        for entry in entries
+        if isinstance(entry, dict)
+        for name, options in entry.items()
+        if options.get("persist")
+    ]
 
 
 def _path(entry: str | dict[str, Any]) -> str:

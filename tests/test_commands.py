@@ -156,7 +156,7 @@ def test_an_indented_command_is_found(line: str) -> None:
         "Type `dvc repro`.",
         "  dvc repro is a command, in a list",
         "    id,tags",
-        "    data/<name>/",
+        "    outputs/data/<name>/",
         "```sh runnable\n    dvc repro\n```",
         "1. x\n\n   ```sh runnable\n   a \\\n     dvc repro\n   ```",
     ],

@@ -196,8 +196,8 @@ def test_a_killed_worker_leaves_no_half_of_the_labels(
     tiny_root: Path, seeds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_settings(tmp_path)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "shapes").symlink_to(tiny_root)
+    (tmp_path / "outputs/data").mkdir(parents=True)
+    (tmp_path / "outputs/data/shapes").symlink_to(tiny_root)
     written = []
 
     def killing(title: str, unit: str) -> Progress:
@@ -212,7 +212,7 @@ def test_a_killed_worker_leaves_no_half_of_the_labels(
     monkeypatch.setattr("stages.refine_crf.bars", killing)
     monkeypatch.setenv("HSC_PROCESSES", "2")
     options = {
-        "params": "params.yaml", "recipes": "recipes", "data": "data", "cams": "cams.h5",
+        "params": "params.yaml", "recipes": "recipes", "data": "outputs/data", "cams": "cams.h5",
         "out": "crf",
     }  # fmt: skip
     arguments = [word for key, name in options.items() for word in (f"--{key}", tmp_path / name)]

@@ -58,9 +58,17 @@ def test_shapes(tmp_path: Path, where: Where) -> None:
 def test_what_was_there_is_replaced(tmp_path: Path, where: Where) -> None:
     root = tmp_path / "shapes"
     make(SMALL, root, where)
-    (root / "JPEGImages" / "stale.jpg").write_bytes(b"")
     make(ShapesConfig(train=2, val=1, scored_train=1), root, where)
     assert len(list((root / "JPEGImages").iterdir())) == 3
+
+
+def test_what_a_person_put_there_is_not(tmp_path: Path, where: Where) -> None:
+    root = tmp_path / "shapes"
+    make(SMALL, root, where)
+    (root / "JPEGImages" / "mine.jpg").write_bytes(b"")
+    with pytest.raises(HscError, match=r"shapes: 1 files in it .*Move them to a folder outside"):
+        make(SMALL, root, where)
+    assert (root / "JPEGImages" / "mine.jpg").is_file()
 
 
 def test_folder_reads_what_shapes_wrote(tmp_path: Path, where: Where) -> None:
@@ -241,6 +249,13 @@ def test_a_bar_for_every_step(tmp_path: Path, voc: dict[str, Any]) -> None:
 def test_every_recipe_names_a_data_set(path: Path) -> None:
     how = read_kind(recipe(path.stem), path)
     assert isinstance(how, KINDS[recipe(path.stem)["kind"]])
+
+
+def test_a_folder_whose_name_is_a_number() -> None:
+    how = read_kind(recipe("folder") | {"path": 2024}, Path("r.yaml"))
+    assert how.path == Path("2024")
+    with pytest.raises(HscError, match=r"r\.yaml: path"):
+        read_kind(recipe("folder") | {"path": True}, Path("r.yaml"))
 
 
 @pytest.mark.parametrize("kind", ["imagenet", None])

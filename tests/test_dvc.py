@@ -109,7 +109,7 @@ def test_the_stages_of_a_real_data_set_can_be_listed(data: str, tmp_path: Path) 
     found = [line.removeprefix("> ") for line in listed.stdout.splitlines() if line[:2] == "> "]
     assert sorted(found) == sorted(each.cmd for each in stages(data))
     assert found.index("python -m stages.prepare_data") == 0
-    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "outputs" / "data").exists()
 
 
 def shares_blocks(folder: Path) -> bool:

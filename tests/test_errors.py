@@ -34,7 +34,7 @@ from tests.stage_runs import (
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
-DATA = Path("data/shapes")
+DATA = Path("outputs/data/shapes")
 PICTURE = DATA / "JPEGImages" / "train_00003.jpg"
 RESUME = ".hsc/resume/"
 TRAININGS = ("prepare_backbone", "train_cam", "train_affinity", "train_segmentation")
@@ -526,7 +526,7 @@ def test_full_disk(work: Path, ready: Path, name: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("name", "path"),
     [
-        ("prepare_data", "data/shapes"),
+        ("prepare_data", "outputs/data/shapes"),
         ("make_seeds", "outputs/seeds"),
         ("refine_crf", "outputs/crf"),
         ("predict_segmentation", "outputs/predictions"),

@@ -99,7 +99,8 @@ def test_each_input_is_named_with_its_stage(name: str) -> None:
 
 def outputs(name: str) -> set[str]:
     entries = PIPELINE[name].get("do", PIPELINE[name])["outs"]
-    return {entry.replace("${data}", "DATA") for entry in entries if isinstance(entry, str)}
+    paths = {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+    return {path.replace("${data}", "DATA") for path in paths}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -31,7 +31,7 @@ def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def test_photographs_to_a_network_and_back(work: Path, tmp_path: Path) -> None:
     for each in stages("folder"):
         run_well(each, work)
-    data = VocFolder(work / "data" / "folder")
+    data = VocFolder(work / "outputs/data/folder")
     assert data.class_names == (
         "cat", "clock", "coin", "cup", "eye", "motorcycle", "person", "rocket", "space",
     )  # fmt: skip
@@ -43,7 +43,7 @@ def test_photographs_to_a_network_and_back(work: Path, tmp_path: Path) -> None:
     assert made["saliency"]["method"]
 
     command = f"python -m stages.predict {tmp_path / 'photographs'} --out predicted --max-side 64"
-    said = run_well(PlainStage("predict", command, (), (), ()), work)
+    said = run_well(PlainStage("predict", command, (), (), (), ()), work)
     assert "predicted: 12 predictions" in said
     for name in TAGS:
         with Image.open(tmp_path / "photographs" / name) as picture:

@@ -37,7 +37,7 @@ from tests.stage_runs import (
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
-DATA = "data/shapes"
+DATA = "outputs/data/shapes"
 MASKS = f"{DATA}/SegmentationClass"
 
 
@@ -279,7 +279,7 @@ MOMENTS = {
 }  # fmt: skip
 """The stage, the function at which it gets SIGKILL, and at which call of it."""
 HALF_WRITTEN = {
-    "prepare_data": "data/shapes.partial",
+    "prepare_data": "outputs/data/shapes.partial",
     "infer_cams": "outputs/cams.h5.partial",
     "infer_cams before the rename": "outputs/cams.h5.partial",
     "make_seeds": "outputs/seeds.partial",

@@ -31,7 +31,7 @@ from tests.stage_runs import (
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
-DATA = "data/shapes"
+DATA = "outputs/data/shapes"
 PARAMS, RECIPE = Path("params.yaml"), Path("recipes/shapes.yaml")
 STAGES = ("label_affinity", "train_affinity", "refine_masks")
 NAMES = [each.name for each in stages()]
@@ -259,7 +259,7 @@ def test_label_beyond_the_classes(work: Path) -> None:
         write_mask(path, np.full((40, 40), 12, np.uint8))
     message = fail(work, "train_affinity")
     assert message.startswith("outputs/affinity_labels/train_")
-    assert "indices up to 12 do not belong to data/shapes" in message
+    assert "indices up to 12 do not belong to outputs/data/shapes" in message
 
 
 def test_no_steps(work: Path) -> None:

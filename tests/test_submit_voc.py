@@ -47,7 +47,7 @@ def work(tmp_path: Path) -> Path:
     """Settings, a data set with a test split, and a network of random weights."""
     folder = tmp_path / "work"
     write_settings(folder)
-    voc_folder(folder / "data" / "shapes")
+    voc_folder(folder / "outputs/data/shapes")
     torch.manual_seed(0)
     state = deeplab_network(SPEC).state_dict()
     save_weights(folder / "outputs" / "segmentation.pt", "deeplab", SPEC, state)
@@ -108,7 +108,7 @@ def test_an_incomplete_folder_is_refused(work: Path, spoil: str) -> None:
 
 
 def test_no_test_split(work: Path) -> None:
-    path = split_path(work / "data" / "shapes", "test")
+    path = split_path(work / "outputs/data/shapes", "test")
     path.unlink()
     text = refused(work)
     assert text.startswith(f"{path.relative_to(work)}: no such file")
@@ -122,9 +122,10 @@ def test_weights_of_other_classes(work: Path) -> None:
 
 
 def test_a_data_set_of_other_classes(work: Path) -> None:
-    (work / "data" / "shapes" / "classes.txt").write_text("cat\ndog\n")
+    (work / "outputs/data/shapes" / "classes.txt").write_text("cat\ndog\n")
     text = refused(work)
-    assert text.startswith("data/shapes/classes.txt: the classes are cat, dog, but the server scor")
+    said = "outputs/data/shapes/classes.txt: the classes are cat, dog, but the server scor"
+    assert text.startswith(said)
 
 
 def test_the_crf_is_that_of_the_recipe(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:

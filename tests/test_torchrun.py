@@ -105,12 +105,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(folder / "params.yaml", psa__enabled=True)
     run_well(stage("prepare_data"), folder)
     run_well(stage("prepare_backbone"), folder)
-    names = (folder / "data/shapes/ImageSets/Segmentation/train_aug.txt").read_text().split()
+    names = (
+        (folder / "outputs/data/shapes/ImageSets/Segmentation/train_aug.txt").read_text().split()
+    )
     for labels in ("masks", "affinity_labels"):
         (folder / "outputs" / labels).mkdir()
         for name in names:
             shutil.copy(
-                folder / f"data/shapes/SegmentationClass/{name}.png", folder / "outputs" / labels
+                folder / f"outputs/data/shapes/SegmentationClass/{name}.png",
+                folder / "outputs" / labels,
             )
     return folder
 

@@ -42,7 +42,7 @@ def test_from_archives_to_scores(work: Path, server: ArchiveServer, tmp_path: Pa
     downloads = {"HSC_DOWNLOADS": str(tmp_path / "downloads")}
     first = run_here(stage("prepare_data", "voc2012"), work, **downloads)
     assert first.exit_code == 0, first.output
-    assert "data/voc2012: 11 pictures, 20 classes, saliency: published" in first.stdout
+    assert "outputs/data/voc2012: 11 pictures, 20 classes, saliency: published" in first.stdout
     for each in stages("voc2012")[1:]:
         run_well(each, work)
     for name, images in (("seeds", 4), ("crf", 4), ("masks", 4), ("val", 3)):
@@ -62,7 +62,7 @@ def test_what_the_user_reads_when_a_mirror_serves_something_else(
     assert result.exit_code == 1
     assert "trainval.tar: no source has it" in result.stderr
     assert "its sha256 is" in result.stderr
-    assert not (work / "data").exists() or not list((work / "data").iterdir())
+    assert not (work / "outputs/data").exists() or not list((work / "outputs/data").iterdir())
 
 
 def test_an_archive_that_writes_outside(work: Path, server: ArchiveServer, tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ def test_an_archive_that_writes_outside(work: Path, server: ArchiveServer, tmp_p
     assert result.exit_code == 1
     assert "would lie outside of the folder; do not trust this archive" in result.stderr
     assert not list(tmp_path.rglob("x.jpg"))
-    assert not list((work / "data").iterdir())
+    assert not list((work / "outputs/data").iterdir())

@@ -79,7 +79,7 @@ def read_run(snapshot: Snapshot, folder: Path = Path()) -> Run:
         raise ExperimentError(f"{snapshot.name}: {error}") from None
     figures, notes = _figures(lock, texts, {PARAMS: params, recipe_path: recipe})
     settings = flat({**params, **recipe})
-    digest = digest_of(lock, "prepare_data", f"data/{params['data']}")
+    digest = digest_of(lock, "prepare_data", f"outputs/data/{params['data']}")
     return Run(snapshot, settings, digest, figures, notes)
 
 

@@ -80,6 +80,6 @@ def test_a_file_that_is_missing_or_was_edited() -> None:
 
 def test_digests_are_those_of_the_lock() -> None:
     lock = lock_of("seeds")
-    assert len(digest_of(lock, "prepare_data", "data/shapes") or "") == 32
-    assert digest_of(lock, "prepare_data", "data/voc2012") is None
-    assert digest_of(lock, "no_such_stage", "data/shapes") is None
+    assert len(digest_of(lock, "prepare_data", "outputs/data/shapes") or "") == 32
+    assert digest_of(lock, "prepare_data", "outputs/data/voc2012") is None
+    assert digest_of(lock, "no_such_stage", "outputs/data/shapes") is None
