@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro report test lint clean
+.PHONY: help install repro report test soak lint clean
 
 help: ## List the targets.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ report: $(INSTALLED) ## Write outputs/report.html of what the last run left here
 
 test: $(INSTALLED) ## Run the tests, in a process a core (at most 4).
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+soak: $(INSTALLED) ## Kill, starve and spoil the pipeline, half an hour (SOAK='--minutes 5 --seed 1').
+	$(BIN)/python -m tests.soak $(SOAK)
 
 lint: $(INSTALLED) ## Check style.
 	$(BIN)/ruff check .

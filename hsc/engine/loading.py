@@ -1,5 +1,7 @@
 """Loaders: training batches by step, and whole pictures one by one."""
 
+import multiprocessing.queues
+import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -41,7 +43,10 @@ def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
 
 
 class _Loader(DataLoader[Any]):
-    """Raises a worker's HscError as it was: torch makes the worker's traceback its text."""
+    """Raises a worker's HscError as it was: torch makes the worker's traceback its text.
+
+    A worker that ended by itself is an HscError too.
+    """
 
     def __iter__(self) -> Iterator[Any]:
         try:
@@ -49,6 +54,27 @@ class _Loader(DataLoader[Any]):
         except HscError as error:
             kind = type(error)
             raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip()) from None
+        except RuntimeError as error:
+            if "exited unexpectedly" not in str(error):
+                raise
+            raise MachineError(
+                "a loader process could not hand over what it had loaded, most likely because "
+                "/dev/shm is full; start the container with a larger one (--shm-size=8g), or set "
+                "HSC_WORKERS=0"
+            ) from None
+
+
+def _end_when_unsent(worker: int) -> None:
+    """Let a worker end when it cannot send a batch: torch would wait for it for ever.
+
+    That is so where /dev/shm is full: the error is raised in a thread of the queue's, which prints
+    it and goes on.
+    """
+    multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[method-assign]
+
+
+def _end(error: Exception, item: Any) -> None:
+    os._exit(1)
 
 
 def _loader_options(runtime: Runtime) -> dict[str, Any]:
@@ -57,6 +83,7 @@ def _loader_options(runtime: Runtime) -> dict[str, Any]:
     return {
         "num_workers": runtime.workers,
         "multiprocessing_context": context,
+        "worker_init_fn": _end_when_unsent,
         "pin_memory": runtime.device.type == "cuda",
         # A loader draws a seed when it starts, and a resumed training starts one more of them: with
         # the global generator, its dropout would not be the undisturbed run's.

@@ -122,6 +122,23 @@ def test_number_of_workers_does_not_matter(samples: CamSamples, cpu: Any) -> Non
     assert_same(found[0], found[2])
 
 
+class Unsendable(Dataset[Any]):
+    """Its second item cannot leave the worker: as any where /dev/shm is full."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> Any:
+        return (lambda: index) if index == 1 else index
+
+
+def test_what_a_worker_cannot_send_ends_in_words() -> None:
+    """Torch would wait for it for ever."""
+    runtime = detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": "2"})
+    with pytest.raises(HscError, match=r"a loader process could not hand over .* HSC_WORKERS=0"):
+        list(in_order(Unsendable(), runtime))
+
+
 @pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
 def test_workers_that_are_no_number_are_an_error(text: str) -> None:
     with pytest.raises(HscError, match=r"HSC_WORKERS: .* is no number of processes"):
