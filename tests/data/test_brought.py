@@ -4,6 +4,7 @@ Each test stands for a kind of folder that somebody brought, made anew here.
 """
 
 import os
+import random
 import shutil
 import unicodedata
 from pathlib import Path
@@ -14,11 +15,13 @@ import pytest
 from PIL import Image
 
 from hsc.data import voc
+from hsc.data.lists import split_path
 from hsc.data.needs import Needs
 from hsc.data.summary import shown
 from hsc.data.voc import VocFolder
 from hsc.data_stage import Where, make
 from hsc.errors import HscError
+from hsc.machine_problems import describe_problem
 from hsc.params_data import FolderParams
 from tests.data.brought import (
     IDS,
@@ -30,6 +33,7 @@ from tests.data.brought import (
     write_split,
     write_tags,
 )
+from tests.stage_runs import contents
 
 
 @pytest.fixture
@@ -388,3 +392,48 @@ def test_the_summary_where_the_tags_of_val_are_unknown(source: Path) -> None:
 def test_a_picture_that_may_not_be_read(source: Path) -> None:
     (source / "p00.jpg").chmod(0)
     refused(source, "p00.jpg")
+
+
+# Anything at all
+
+
+def spoil(path: Path, how: random.Random) -> None:
+    """Change bytes of a file, cut it, or put a folder or a link to itself in the entry's place."""
+    whole = path.read_bytes() if path.is_file() else None
+    deed = how.choice(["flip", "insert", "cut", "folder", "loop", "remove"])
+    if whole and deed in ("flip", "insert", "cut"):
+        at = how.randrange(len(whole))
+        middle = {
+            "flip": bytes([whole[at] ^ 1 << how.randrange(8)]) + whole[at + 1 :],
+            "insert": bytes(how.choices(b'\0\n\r",;\xff\xc3a |', k=3)) + whole[at:],
+            "cut": b"",
+        }
+        path.write_bytes(whole[:at] + middle[deed])
+        return
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if deed == "folder":
+        path.mkdir()
+    elif deed == "loop":
+        path.symlink_to(path)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_whatever_is_wrong_is_told_in_words(source: Path, seed: int) -> None:
+    how = random.Random(seed)
+    (source / "classes.txt").write_text("disc\nsquare\n")
+    write_split(source, train_aug=list(IDS[:8]), train=list(IDS[:8]), val=list(IDS[8:]))
+    add_saliency(source, 255)
+    lists = [source / "tags.csv", source / "classes.txt", split_path(source, "val")]
+    for _ in range(how.randint(1, 2)):
+        entry = how.choice([*source.rglob("*"), *20 * lists])
+        if entry.exists():
+            spoil(entry, how)
+    before = contents(source)
+    try:
+        prepared(source, saliency=how.choice(["auto", "own"]), limit=how.choice([None, 3]))
+    except HscError as error:
+        assert str(source) in str(error)  # noqa: PT017
+        assert not data_of_exists(source)
+    except OSError as error:
+        assert describe_problem(error, "prepare_data")  # noqa: PT017
+    assert contents(source) == before
