@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("cpu")
 
 INPUTS = ("reading the inputs", "file")
 SHOWN = {
-    "prepare_data": [("pictures", "image", 16)],
+    "prepare_data": [("pictures", "image", 16), ("reading sizes", "image", 16)],
     "prepare_backbone": [(*INPUTS, 13), ("warm-up", "step", 3), ("tag accuracy", "image", 12)],
     "train_cam": [(*INPUTS, 14), ("CAM training", "step", 6)],
     "infer_cams": [("CAMs", "image", 12)],

@@ -42,10 +42,14 @@ def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
     return _Loader(samples, batch_size=None, **_loader_options(runtime))
 
 
+_UNSENT = ("exited unexpectedly", "allocate shared memory")
+"""Of torch, for a worker that ended by itself and for one that collates a batch."""
+
+
 class _Loader(DataLoader[Any]):
     """Raises a worker's HscError as it was: torch makes the worker's traceback its text.
 
-    A worker that ended by itself is an HscError too.
+    A worker that cannot hand over what it has loaded is an HscError too.
     """
 
     def __iter__(self) -> Iterator[Any]:
@@ -55,7 +59,7 @@ class _Loader(DataLoader[Any]):
             kind = type(error)
             raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip()) from None
         except RuntimeError as error:
-            if "exited unexpectedly" not in str(error):
+            if not any(words in str(error) for words in _UNSENT):
                 raise
             raise MachineError(
                 "a loader process could not hand over what it had loaded, most likely because "

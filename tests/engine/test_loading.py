@@ -123,20 +123,33 @@ def test_number_of_workers_does_not_matter(samples: CamSamples, cpu: Any) -> Non
 
 
 class Unsendable(Dataset[Any]):
-    """Its second item cannot leave the worker: as any where /dev/shm is full."""
+    """Its second item cannot leave the worker: as any where /dev/shm is full.
+
+    text: what torch says while it collates a batch; None: it fails in the queue's thread.
+    """
+
+    def __init__(self, text: str | None) -> None:
+        self._text = text
 
     def __len__(self) -> int:
         return 3
 
     def __getitem__(self, index: int) -> Any:
-        return (lambda: index) if index == 1 else index
+        if index != 1:
+            return index
+        if self._text is None:
+            return lambda: index
+        raise RuntimeError(self._text)
 
 
-def test_what_a_worker_cannot_send_ends_in_words() -> None:
-    """Torch would wait for it for ever."""
+@pytest.mark.parametrize(
+    "text", [None, "unable to allocate shared memory(shm) for file </torch_1>: No space left (28)"]
+)
+def test_what_a_worker_cannot_send_ends_in_words(text: str | None) -> None:
+    """In the queue torch would wait for it for ever."""
     runtime = detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": "2"})
     with pytest.raises(HscError, match=r"a loader process could not hand over .* HSC_WORKERS=0"):
-        list(in_order(Unsendable(), runtime))
+        list(in_order(Unsendable(text), runtime))
 
 
 @pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
