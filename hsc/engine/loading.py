@@ -1,7 +1,9 @@
 """Loaders: training batches by step, and whole pictures one by one."""
 
+import multiprocessing
 import multiprocessing.queues
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -61,6 +63,7 @@ class _Loader(DataLoader[Any]):
         except RuntimeError as error:
             if not any(words in str(error) for words in _UNSENT):
                 raise
+            _end_workers()
             raise MachineError(
                 "a loader process could not hand over what it had loaded, most likely because "
                 "/dev/shm is full; start the container with a larger one (--shm-size=8g), or set "
@@ -75,6 +78,21 @@ def _end_when_unsent(worker: int) -> None:
     it and goes on.
     """
     multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[method-assign]
+
+
+def _end_workers() -> None:
+    """End what other workers there are, without a word.
+
+    One that is just starting would print a traceback when its queues are gone, and torch, whose
+    handler of SIGCHLD raises for every one that ends, another.
+    """
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        for process in multiprocessing.active_children():
+            process.terminate()
+            process.join()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def _end(error: Exception, item: Any) -> None:

@@ -145,11 +145,14 @@ class Unsendable(Dataset[Any]):
 @pytest.mark.parametrize(
     "text", [None, "unable to allocate shared memory(shm) for file </torch_1>: No space left (28)"]
 )
-def test_what_a_worker_cannot_send_ends_in_words(text: str | None) -> None:
-    """In the queue torch would wait for it for ever."""
+def test_what_a_worker_cannot_send_ends_in_words(
+    text: str | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the queue torch would wait for it for ever; and the other worker has nothing to add."""
     runtime = detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": "2"})
     with pytest.raises(HscError, match=r"a loader process could not hand over .* HSC_WORKERS=0"):
         list(in_order(Unsendable(text), runtime))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
