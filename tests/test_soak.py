@@ -65,6 +65,25 @@ def test_other_bytes_are_lost(soak: Soak, tmp_path: Path, change: str) -> None:
     assert soak._judge(WELL, Still(tmp_path))[0] == LOST
 
 
+BROKEN = Ended(255, "'./dvc.lock' validation failed.", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "outcome"),
+    [
+        ([HUNG, WELL], SURVIVED),
+        ([HUNG, BROKEN, WELL], TOLD),
+        ([HUNG, BROKEN, BROKEN], LOST),
+        ([HUNG, TRACEBACK], LOST),
+    ],
+)
+def test_a_lock_file_that_dvc_wrote_half(
+    soak: Soak, tmp_path: Path, ends: list[Ended], outcome: str
+) -> None:
+    (tmp_path / "dvc.lock").write_text("stages:\n  lab")
+    assert soak._dvc_kill("make_seeds", 1.0, Still(tmp_path, *ends))[0] == outcome
+
+
 def test_a_flip_is_one_bit_and_a_cut_is_shorter(soak: Soak) -> None:
     whole = bytes(range(256))
     for _ in range(50):
