@@ -9,7 +9,7 @@ from typing import Any
 from hsc.data import saliency, voc2012
 from hsc.data.download import Archive, digest, fetch
 from hsc.data.folder import import_folder
-from hsc.data.needs import Needs
+from hsc.data.needs import NOTHING, Needs
 from hsc.data.shapes import ShapesConfig, generate
 from hsc.data.summary import Facts, summarise
 from hsc.data.voc import VocFolder
@@ -28,7 +28,6 @@ KINDS = {
 """What `prepare_data.kind` may be, and what the other keys are then."""
 
 DataParams = ShapesConfig | Voc2012Params | Coco2014Params | FolderParams
-_NOTHING = Needs()
 _ADVICE = (
     "Move them to a folder outside of outputs/, for instance data/mine, and name that in "
     "prepare_data.path of the recipe"
@@ -37,15 +36,16 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class Where:
-    """Where and how a data set is made.
+    """Where and how a data set is made, and for what.
 
     downloads: folder of the archives that are fetched. processes: changes nothing but the time.
-    bars: shows the progress.
+    bars: shows the progress. needs: what is asked of it, which changes nothing either.
     """
 
     downloads: Path
     processes: int = 1
     bars: Bars = silent
+    needs: Needs = NOTHING
 
 
 def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
@@ -60,7 +60,7 @@ def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
     return parse_section(source, rest, KINDS[kind])
 
 
-def make(how: DataParams, root: Path, where: Where, needs: Needs = _NOTHING) -> Facts:
+def make(how: DataParams, root: Path, where: Where) -> Facts:
     """Write the data set to `root`, whole or not at all.
 
     Returns what is in it (`hsc.data.summary.summarise`) and where it is from: `saliency`, `unused`
@@ -69,9 +69,9 @@ def make(how: DataParams, root: Path, where: Where, needs: Needs = _NOTHING) -> 
     data set will not have, and, before anything is done, for files in `root` that were not made
     here.
     """
-    _check_saliency_choice(how, needs)
+    _check_saliency_choice(how, where.needs)
     with made_folder(root, _ADVICE) as partial:
-        facts = _make(how, partial, where, needs)
+        facts = _make(how, partial, where)
         data = VocFolder(partial)
         data.check()
         return summarise(data, where.bars("reading sizes", "image")) | facts
@@ -87,19 +87,19 @@ def _check_saliency_choice(how: DataParams, needs: Needs) -> None:
 
 
 @functools.singledispatch
-def _make(how: DataParams, root: Path, where: Where, needs: Needs) -> Facts:
+def _make(how: DataParams, root: Path, where: Where) -> Facts:
     """Write one kind of data set into the folder `root`."""
     raise TypeError(type(how))
 
 
 @_make.register
-def _shapes(how: ShapesConfig, root: Path, where: Where, needs: Needs) -> Facts:
+def _shapes(how: ShapesConfig, root: Path, where: Where) -> Facts:
     generate(root, how, where.bars("pictures", "image"), where.processes)
     return {"saliency": {"source": "generated"}}
 
 
 @_make.register
-def _voc2012(how: Voc2012Params, root: Path, where: Where, needs: Needs) -> Facts:
+def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
     found = _fetch_all(how, ("trainval", "sbd"), where)
     voc2012.build(
         root, found["trainval"], found["sbd"], how.test, how.counts.model_dump(), how.limit,
@@ -109,7 +109,7 @@ def _voc2012(how: Voc2012Params, root: Path, where: Where, needs: Needs) -> Fact
 
 
 @_make.register
-def _coco2014(how: Coco2014Params, root: Path, where: Where, needs: Needs) -> Facts:
+def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
     from hsc.data import coco2014  # its libraries, which nothing else needs
 
     names = ("train_images", "val_images", "annotations")
@@ -122,10 +122,10 @@ def _coco2014(how: Coco2014Params, root: Path, where: Where, needs: Needs) -> Fa
 
 
 @_make.register
-def _folder(how: FolderParams, root: Path, where: Where, needs: Needs) -> Facts:
+def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
     if _inside(how.path, root):
         raise DataError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
-    facts = import_folder(how, root, needs, where.processes, where.bars("pictures", "image"))
+    facts = import_folder(how, root, where.needs, where.processes, where.bars("pictures", "image"))
     if facts["saliency"]["source"] == "estimated":
         facts["saliency"] = _estimate(root, where)
     return facts

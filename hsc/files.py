@@ -120,9 +120,10 @@ def digest_files(paths: Sequence[Path], progress: Progress = unseen) -> str:
 def link_files(source: Path, target: Path, progress: Progress = unseen) -> int:
     """Put every file of `source` into `target` as a hard link, or a copy across file systems.
 
-    Returns how many. Raises HscError when `source` has no file.
+    Hidden files, such as the mark of a folder, are left out. Returns how many. Raises HscError when
+    `source` has no file.
     """
-    files = sorted(path for path in source.glob("*") if path.is_file()) if source.is_dir() else []
+    files = sorted(path for path in source.glob("[!.]*") if path.is_file())
     if not files:
         raise HscError(f"{source}: no files in it; run the stage that writes it")
     for path in follow(files, len(files), progress):

@@ -1,9 +1,9 @@
 """Folders that a stage replaces and a person may have put something into.
 
-DVC removes a stage's outputs before the stage runs, but for those with `persist: true`. What lies
-there then may be a person's: pictures that exist nowhere else, masks that were corrected by hand.
-So such a folder has a mark, which names every file that the stage made, and nothing else is ever
-removed.
+What lies where a stage is to write may be a person's: a folder given to a script, masks that were
+corrected by hand, pictures that exist nowhere else. So a folder that a stage makes has a mark, which
+names every file, and nothing else is ever removed. (DVC removes a stage's outputs before the stage
+runs, but for those with `persist: true`.)
 """
 
 import contextlib
@@ -14,17 +14,18 @@ from pathlib import Path
 
 from hsc.errors import DataError
 from hsc.files import atomic_folder, digest_file, write_json
+from hsc.problems import some
 
 MARK = ".made.json"
 """In the folder: the SHA-256 of every file that the stage made, by its path."""
 
 _SAID = "made by a stage of hsc: add nothing here and change nothing, it may be removed"
-_SHOWN = 10  # files in an error
+_ELSEWHERE = "Move them elsewhere, or write into another folder"
 _NOBODYS = {MARK, ".DS_Store", "Thumbs.db", "desktop.ini"}  # file managers write the others
 
 
 @contextlib.contextmanager
-def made_folder(path: Path, advice: str) -> Iterator[Path]:
+def made_folder(path: Path, advice: str = _ELSEWHERE) -> Iterator[Path]:
     """Yield an empty temporary folder; on success it takes the place of `path`, marked as made.
 
     advice: what to do with files that a person put into `path`, for the error.
@@ -32,10 +33,12 @@ def made_folder(path: Path, advice: str) -> Iterator[Path]:
     what was put there meanwhile.
     """
     check_made(path, advice)
+    before = _traces(path)
     with atomic_folder(path) as partial:
         yield partial
         write_mark(partial)
-        check_made(path, advice)
+        if _traces(path) != before:
+            check_made(path, advice)
 
 
 def check_made(folder: Path, advice: str) -> None:
@@ -50,10 +53,9 @@ def check_made(folder: Path, advice: str) -> None:
         name for name, path in _files(folder) if name not in known or known[name] != _digest(path)
     ]
     if strange:
-        first = ", ".join(strange[:_SHOWN]) + (", ..." if len(strange) > _SHOWN else "")
         raise DataError(
-            f"{folder}: {len(strange)} files in it were put there or changed by hand ({first}); "
-            f"nothing was removed. {advice}"
+            f"{folder}: {len(strange)} files in it were put there or changed by hand "
+            f"({some(strange)}); nothing was removed. {advice}"
         )
 
 
@@ -70,6 +72,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
         links = [name for name in folders if Path(parent, name).is_symlink()]
         found += [Path(parent, name) for name in (*names, *links) if name not in _NOBODYS]
     yield from sorted((path.relative_to(folder).as_posix(), path) for path in found)
+
+
+def _traces(folder: Path) -> list[tuple[str, int, int]]:
+    """What changes when a file is written: to digest gigabytes once more would take minutes."""
+    found = ((name, path.lstat()) for name, path in _files(folder))
+    return [(name, seen.st_size, seen.st_mtime_ns) for name, seen in found]
 
 
 def _digest(path: Path) -> str | None:

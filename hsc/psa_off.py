@@ -7,7 +7,8 @@ no torch.
 
 from pathlib import Path
 
-from hsc.files import atomic_file, atomic_folder
+from hsc.files import atomic_file
+from hsc.made import made_folder
 
 OFF = "psa.enabled is false: nothing was made here\n"
 NO_STEPS = "step,lr,loss,background,foreground,different\n"
@@ -22,5 +23,5 @@ def write_off_file(path: Path, text: str = OFF) -> None:
 
 def write_off_folder(path: Path) -> None:
     """A folder that has nothing but the mark: an empty one is none for DVC's remotes and git."""
-    with atomic_folder(path) as partial:
+    with made_folder(path) as partial:
         write_off_file(partial / "off.txt")

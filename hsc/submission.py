@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hsc.data.classes import VOC_CLASSES, palette
-from hsc.data.voc import VocFolder, open_picture, read_mask
+from hsc.data.picture_problems import opened
+from hsc.data.voc import VocFolder, read_mask
 from hsc.errors import SubmissionError
 from hsc.files import atomic_file
 from hsc.progress import Progress, follow, unseen
@@ -60,7 +61,7 @@ def check_predictions(folder: VocFolder, predictions: Path, progress: Progress =
 
 
 def _check_picture(path: Path, size: tuple[int, int]) -> None:
-    with open_picture(path) as image:
+    with opened(path) as image:
         mode, colours = image.mode, image.getpalette()
     if mode != "P" or colours is None:
         raise SubmissionError(

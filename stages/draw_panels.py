@@ -6,7 +6,7 @@ from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
-from hsc.files import atomic_folder
+from hsc.made import made_folder
 from hsc.nets.build import check_classes, load_deeplab
 from hsc.panels import make_panels
 from hsc.report.panels import draw_panels, write_cells
@@ -42,7 +42,7 @@ def main(
         )  # fmt: skip
     names = ["background", *folder.class_names]
     draw_panels(panels, names, plots)
-    with atomic_folder(out) as partial:
+    with made_folder(out) as partial:
         write_cells(panels, names, partial)
     return f"{out}: {len(panels)} pictures, together in {plots}"
 

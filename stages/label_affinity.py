@@ -6,7 +6,7 @@ from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.crf_stage import label_all
 from hsc.data.voc import VocFolder
-from hsc.files import atomic_folder
+from hsc.made import made_folder
 from hsc.pool import process_count
 from hsc.psa_off import write_off_folder
 
@@ -25,7 +25,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
     folder = VocFolder(data / run.data)
     how = getattr(recipe.refine_crf, run.baseline)
     alphas = run.psa.alpha_low, run.psa.alpha_high
-    with atomic_folder(out) as partial:
+    with made_folder(out) as partial:
         count = label_all(folder, cams, alphas, how, partial, process_count(), bars("CRF", "image"))
     return f"{out}: affinity labels of {count} pictures"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
-from hsc.files import atomic_folder, write_json
+from hsc.files import write_json
+from hsc.made import made_folder
 from hsc.metrics import describe
 from hsc.score_tables import write_iou
 from hsc.seed_stage import score_seeds, write_curve, write_seeds
@@ -29,7 +30,7 @@ def main(
     folder = VocFolder(data / run.data)
     with CamReader(cams) as reader:
         scores, curve = score_seeds(folder, reader, run.seeds.threshold, bars("scoring", "image"))
-        with atomic_folder(out) as partial:
+        with made_folder(out) as partial:
             write_seeds(reader, scores["threshold"], partial, bars("seeds", "image"))
     write_json(metrics, scores)
     write_curve(curve, scores["threshold"], plots)

@@ -7,7 +7,7 @@ import click
 from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.data.voc import VocFolder
-from hsc.files import atomic_folder
+from hsc.made import made_folder
 
 
 @stage
@@ -24,7 +24,7 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, split: str, out
     run, recipe = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
     how = recipe.predict_segmentation
-    with atomic_folder(out) as partial:
+    with made_folder(out) as partial:
         labels = predict_split(weights, folder, split, how, bars("predictions", "image"))
         count = write_labels(labels, partial)
     return f"{out}: {count} predictions of {split}"

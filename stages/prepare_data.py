@@ -25,10 +25,9 @@ def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     """Make the data set that `data` names, in VOC layout. Downloads go to $HSC_DOWNLOADS."""
     run, recipe = parameters.load(params, recipes)
     how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
-    where = Where(downloads_folder(), process_count(), bars)
     # asked here, so that no training runs in vain; neither changes what is made
     needs = Needs(saliency=run.baseline == "eps", masks=run.seeds.threshold == "best")
-    facts = make(how, data / run.data, where, needs)
+    facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, needs))
     write_json(metrics, facts)
     click.echo(shown(facts))
     found = f"{data / run.data}: {facts['images']} pictures, {facts['classes']} classes"

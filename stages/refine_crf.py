@@ -6,7 +6,7 @@ from hsc import params as parameters
 from hsc.cli import bars, parameter_options, path_option, stage
 from hsc.crf_stage import refine_all
 from hsc.data.voc import VocFolder
-from hsc.files import atomic_folder
+from hsc.made import made_folder
 from hsc.pool import process_count
 
 
@@ -21,7 +21,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: 
     run, recipe = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)
     how = getattr(recipe.refine_crf, run.baseline)
-    with atomic_folder(out) as partial:
+    with made_folder(out) as partial:
         count = refine_all(folder, cams, seeds, how, partial, process_count(), bars("CRF", "image"))
     return f"{out}: CRF labels of {count} pictures"
 

@@ -12,7 +12,8 @@ import click
 from hsc import params as parameters
 from hsc.cli import PATH, bars, command, parameter_options, path_option
 from hsc.data.voc import VocFolder
-from hsc.files import atomic_folder, link_files
+from hsc.files import link_files
+from hsc.made import made_folder
 from hsc.submission import ARCHIVE, FOLDER, SPLIT, check_predictions, check_voc, write_archive
 
 
@@ -34,7 +35,7 @@ def main(
     check_voc(folder)
     if predictions is not None:
         check_predictions(folder, predictions, bars("checking", "image"))
-    with atomic_folder(out) as partial:
+    with made_folder(out) as partial:
         target = partial / FOLDER
         target.mkdir(parents=True)
         if predictions is not None:

@@ -3,6 +3,7 @@ variants, the same bytes again, and after `kill -9`.
 """
 
 import csv
+import dataclasses
 import json
 import shutil
 import signal
@@ -20,6 +21,7 @@ from hsc.data.voc import VocFolder
 from hsc.made import MARK
 from hsc.scoring import read_labels
 from hsc.store import CamReader
+from tests.data.brought import bring
 from tests.stage_runs import (
     BASELINES,
     OWN,
@@ -28,6 +30,7 @@ from tests.stage_runs import (
     contents,
     environment,
     remove,
+    run_here,
     run_process,
     run_well,
     stage,
@@ -207,6 +210,25 @@ def test_masks_are_the_linked_files_of_the_crf(finished: Finished) -> None:
     outputs = finished.folder / "outputs"
     for mask in (outputs / "masks").glob("*.png"):
         assert mask.samefile(outputs / "crf" / mask.name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "make_seeds", "refine_crf", "label_affinity", "refine_masks", "predict_segmentation",
+        "draw_panels",
+    ],
+)  # fmt: skip
+def test_a_folder_of_a_person_given_as_out(finished: Finished, tmp_path: Path, name: str) -> None:
+    """A script that is run by hand replaces no folder that a stage did not make."""
+    work = shutil.copytree(finished.folder, tmp_path / "work")
+    mine = bring(work / "mine")
+    before = contents(mine)
+    it = stage(name)
+    result = run_here(dataclasses.replace(it, cmd=f"{it.cmd} --out mine"), work)
+    assert result.exit_code == 1
+    assert "Error: mine: 25 files in it were put there" in result.stderr
+    assert contents(mine) == before
 
 
 # The same bytes again

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from hsc.data.voc import VocFolder, write_mask
+from hsc.made import MARK
 from hsc.nets.affinity import load_affinity_network
 from hsc.psa_off import NO_STEPS, OFF
 from hsc.scoring import read_labels
@@ -90,7 +91,7 @@ def fail(folder: Path, name: str) -> str:
 
 def test_off_writes_marks_and_links_the_crf(off: Path) -> None:
     outputs = off / "outputs"
-    assert [path.name for path in (outputs / "affinity_labels").iterdir()] == ["off.txt"]
+    assert {path.name for path in (outputs / "affinity_labels").iterdir()} == {"off.txt", MARK}
     assert (outputs / "affinity.pt").read_text() == OFF
     assert (off / "plots" / "train_affinity.csv").read_text() == NO_STEPS
     for mask in (outputs / "masks").glob("*.png"):
@@ -140,7 +141,7 @@ def test_of_several_processes_one_writes_the_marks(off: Path, tmp_path: Path) ->
 def test_labels_are_of_tagged_classes_background_and_doubt(on: Path) -> None:
     folder = VocFolder(on / DATA)
     labels = on / "outputs" / "affinity_labels"
-    assert len(list(labels.iterdir())) == 12
+    assert len(list(labels.glob("*.png"))) == 12
     seen = set()
     for image_id in folder.ids("train_aug"):
         found = read_labels(labels, image_id)
@@ -254,7 +255,7 @@ def test_stages_in_the_wrong_order(off: Path, tmp_path: Path) -> None:
 
 
 def test_label_beyond_the_classes(work: Path) -> None:
-    for path in (work / "outputs" / "affinity_labels").iterdir():
+    for path in (work / "outputs" / "affinity_labels").glob("*.png"):
         path.unlink()
         write_mask(path, np.full((40, 40), 12, np.uint8))
     message = fail(work, "train_affinity")

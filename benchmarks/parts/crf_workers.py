@@ -106,7 +106,8 @@ def refine(root: Path, processes: int) -> None:
 def compare(first: Path, second: Path, count: int) -> None:
     """Raise Disagreement unless the folders hold the same `count` files."""
     one, two = (
-        {path.name: path.read_bytes() for path in folder.iterdir()} for folder in (first, second)
+        {path.name: path.read_bytes() for path in folder.glob("*.png")}
+        for folder in (first, second)
     )
     if len(one) != count or one != two:
         raise Disagreement(f"one process and {PROCESSES} wrote different labels")

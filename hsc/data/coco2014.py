@@ -25,6 +25,7 @@ from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
 from hsc.data.coco_masks import Instance, encode, paint
 from hsc.data.lists import write_index
+from hsc.data.picture_problems import opened
 from hsc.data.room import check_room
 from hsc.data.unpack import unpack
 from hsc.errors import DataError
@@ -211,7 +212,7 @@ def _finish(root: Path, item: _Item) -> None:
     """Check one picture's size and write its mask, if it gets one."""
     picture, instances = item
     paths = voc.layout(root, picture.image_id, picture.suffix)
-    with voc.open_picture(paths.image) as image:
+    with opened(paths.image) as image:
         width, height = image.size
     if (height, width) != (picture.height, picture.width):
         raise DataError(

@@ -35,20 +35,19 @@ from hsc.data.folder_lists import (
 )
 from hsc.data.lists import check_splits, split_path, write_index
 from hsc.data.mask_check import Tolerance, contradictions, look_black_and_white, only_ignored
-from hsc.data.needs import Needs
+from hsc.data.needs import NOTHING, Needs
 from hsc.data.own_masks import read_own_mask
 from hsc.data.pictures import is_plain, read_picture, shrunk_size
 from hsc.data.preprocessing import resize_picture
-from hsc.data.problems import in_one, section, some
 from hsc.data.saliency import check_highest, read_map
 from hsc.data.trial import first_of
 from hsc.errors import DataError, HscError, SaliencyError
 from hsc.params_data import FolderParams
 from hsc.pool import map_ordered
+from hsc.problems import in_one, section, some
 from hsc.progress import Progress, follow, unseen
 
 _QUALITY = 95  # of a JPEG that is written anew
-_NOTHING = Needs()
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,17 @@ class _Folder:
     tags: Tags
     splits: Splits
     own_splits: bool
-    own_saliency: bool
+    saliency: str  # own, estimated or none
+
+    @property
+    def split_ids(self) -> set[str]:
+        """All ids of a split, whether their picture is there or not."""
+        return {image_id for split in self.splits.values() for image_id in split}
+
+    def broken(self, named: bool) -> list[str]:
+        """What is wrong with files that are no pictures, of ids that are named anywhere or not."""
+        ids = {*self.tags, *self.split_ids}
+        return [said for image_id, said in self.files.broken.items() if (image_id in ids) == named]
 
     def pictures_of(self, split: str) -> list[str]:
         """The ids of a split whose picture is there."""
@@ -98,7 +107,7 @@ class _Imported(NamedTuple):
 def import_folder(
     how: FolderParams,
     root: Path,
-    needs: Needs = _NOTHING,
+    needs: Needs = NOTHING,
     processes: int = 1,
     progress: Progress = unseen,
 ) -> dict[str, Any]:
@@ -141,8 +150,10 @@ def _read(how: FolderParams) -> _Folder:
     files = find_files(source)
     splits, own_splits = read_splits(source, tags, files)
     check_splits(source, splits)
-    own_saliency = how.saliency == "own" or (how.saliency == "auto" and bool(files.saliency))
-    return _Folder(source, files, names, tags, splits, own_splits, own_saliency)
+    saliency = how.saliency
+    if saliency == "auto":
+        saliency = "own" if files.saliency else "estimated"
+    return _Folder(source, files, names, tags, splits, own_splits, saliency)
 
 
 def _check_needs(folder: _Folder, needs: Needs) -> None:
@@ -158,7 +169,7 @@ def _jobs(folder: _Folder, splits: Splits) -> list[_Job]:
     """The pictures of the splits that are there, sorted by id."""
     files = folder.files
     ids = sorted({image_id for split in splits.values() for image_id in split})
-    saliency = files.saliency if folder.own_saliency else {}
+    saliency = files.saliency if folder.saliency == "own" else {}
     return [
         _Job(image_id, files.pictures[image_id], files.masks.get(image_id), saliency.get(image_id))
         for image_id in ids
@@ -169,9 +180,7 @@ def _jobs(folder: _Folder, splits: Splits) -> list[_Job]:
 def _check_all(how: FolderParams, folder: _Folder, imported: Sequence[_Imported]) -> None:
     """Raise one HscError for everything that is wrong."""
     source, files = folder.source, folder.files
-    named = {*folder.tags, *(i for split in folder.splits.values() for i in split)}
-    broken = [said for image_id, said in files.broken.items() if image_id in named]
-    broken += [line for result in imported for line in result.problems]
+    broken = folder.broken(named=True) + [line for result in imported for line in result.problems]
     masks = {each.image_id: each.mask for each in imported if each.mask is not None}
     lists = list_problems(
         source, folder.names, folder.tags, folder.splits, folder.own_splits, files
@@ -231,7 +240,7 @@ def _disagreements(
 
 
 def _saliency_problems(folder: _Folder, imported: Sequence[_Imported]) -> Iterator[str]:
-    if not folder.own_saliency:
+    if folder.saliency != "own":
         return
     missing = [i for i in folder.pictures_of("train_aug") if i not in folder.files.saliency]
     place = folder.source / "Saliency"
@@ -249,20 +258,14 @@ def _saliency_problems(folder: _Folder, imported: Sequence[_Imported]) -> Iterat
 
 
 def _facts(how: FolderParams, folder: _Folder, depth: int | None) -> dict[str, Any]:
-    source = how.saliency
-    if source == "auto":
-        source = "own" if folder.own_saliency else "estimated"
     files = folder.files
-    named = {*folder.tags, *(i for split in folder.splits.values() for i in split)}
-    idle = sorted(set(files.pictures) - {i for split in folder.splits.values() for i in split})
-    unused = [*files.unused, *(said for i, said in files.broken.items() if i not in named)]
-    if idle:
+    unused = [*files.unused, *folder.broken(named=False)]
+    if idle := sorted(set(files.pictures) - folder.split_ids):
         unused.append(f"{len(idle)} pictures of no split ({some(idle)})")
-    if files.saliency and source != "own":
+    if files.saliency and folder.saliency != "own":
         unused.append(f"Saliency/, since prepare_data.saliency is {how.saliency}")
-    return {"saliency": {"source": source}, "unused": unused} | (
-        {} if depth is None else {"depth": depth}
-    )
+    facts = {"saliency": {"source": folder.saliency}, "unused": unused}
+    return facts if depth is None else facts | {"depth": depth}
 
 
 def _import_one(same: _Import, job: _Job) -> _Imported:

@@ -11,8 +11,8 @@ from pathlib import Path
 from hsc.data.names import normal
 from hsc.data.picture_problems import unreadable
 from hsc.data.pictures import SUFFIXES
-from hsc.data.problems import in_one
 from hsc.errors import DataError
+from hsc.problems import in_one
 
 _PICTURES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
 _READ = {"tags.csv", "classes.txt", "ImageSets"}
@@ -42,18 +42,18 @@ def find_files(source: Path) -> FolderFiles:
     for a folder of masks or saliency none of whose files is named as a picture.
     """
     top = _visible(source)
-    pictures_in, masks_in, saliency_in = (
+    picture_folder, mask_folder, saliency_folder = (
         _folder(top, name) for name in (_PICTURES, _MASKS, _SALIENCY)
     )
-    entries = top if pictures_in is None else _visible(pictures_in)
+    entries = top if picture_folder is None else _visible(picture_folder)
     pictures, broken, rest = _sort_pictures(entries)
-    masks, other_masks = _sort_maps(masks_in, pictures)
-    saliency, other_saliency = _sort_maps(saliency_in, pictures)
-    known = {pictures_in, masks_in, saliency_in, *(source / name for name in _READ)}
-    beside = rest if pictures_in is None else [*top, *rest]
+    masks, other_masks = _sort_maps(mask_folder, pictures)
+    saliency, other_saliency = _sort_maps(saliency_folder, pictures)
+    known = {picture_folder, mask_folder, saliency_folder, *(source / name for name in _READ)}
+    beside = rest if picture_folder is None else [*top, *rest]
     unused = [path for path in beside if path not in known] + other_masks + other_saliency
     return FolderFiles(
-        pictures_in or source, pictures, masks, saliency, broken,
+        picture_folder or source, pictures, masks, saliency, broken,
         tuple(_describe(source, unused, pictures)),
     )  # fmt: skip
 

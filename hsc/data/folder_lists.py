@@ -15,8 +15,8 @@ from hsc.data.folder_files import FolderFiles, stem
 from hsc.data.lists import check_ids, is_id, read_classes, read_lines, read_tags, split_path
 from hsc.data.names import sort_key
 from hsc.data.pictures import SUFFIXES
-from hsc.data.problems import in_one, some
 from hsc.errors import DataError
+from hsc.problems import in_one, some
 
 VAL_SHARE = 0.25
 """Share of the pictures in val where the folder has no split files: as in `shapes`."""

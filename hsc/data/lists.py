@@ -10,8 +10,8 @@ from pathlib import Path
 
 from hsc.data.classes import IGNORE
 from hsc.data.names import alike, joined_names, name_problem, normal
-from hsc.data.problems import in_one
 from hsc.errors import DataError
+from hsc.problems import in_one
 
 
 def split_path(root: Path, split: str) -> Path:

@@ -9,3 +9,6 @@ class Needs:
 
     saliency: bool = False
     masks: bool = False
+
+
+NOTHING = Needs()

@@ -6,15 +6,25 @@ called a web page. Pictures, masks and saliency are all opened here when people 
 
 import os
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from hsc.data.voc import DAMAGE
 from hsc.errors import DataError
+
+DAMAGE = (
+    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
+    Image.DecompressionBombError, TypeError,
+)  # fmt: skip
+"""What Pillow raises for files that are no pictures, too large or cut off.
+
+A page of TIFF without its size raises TypeError.
+"""
 
 _HEAD = 1024  # bytes that are looked at
 _SAVE_IT = "save it as JPEG or PNG"
@@ -87,7 +97,7 @@ def opened(path: Path, said: Path | None = None) -> Iterator[Image.Image]:
         try:
             with Image.open(path) as image:
                 yield image
-        except (*DAMAGE, TypeError) as error:  # a page of TIFF without its size raises TypeError
+        except DAMAGE as error:
             raise picture_problem(path, error, said) from None
 
 

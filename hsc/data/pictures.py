@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.data.deep_pictures import eight_bits, is_deep
-from hsc.data.picture_problems import opened
+from hsc.data.picture_problems import DAMAGE, opened
 from hsc.data.preprocessing import longest_edge_size, resize_picture
-from hsc.data.voc import DAMAGE, IMAGE_SUFFIXES
+from hsc.data.voc import IMAGE_SUFFIXES
 from hsc.errors import PredictionError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

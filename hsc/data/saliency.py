@@ -21,13 +21,13 @@ from hsc.data.unpack import unpack
 from hsc.errors import SaliencyError
 from hsc.files import atomic_folder
 from hsc.pool import map_ordered
+from hsc.problems import some
 from hsc.progress import Bars, Progress, follow, silent, unseen
 
 __all__ = [
     "METHOD", "check_highest", "estimate", "read_map", "unpack_published", "write_estimated",
 ]  # fmt: skip
 
-_SHOWN = 5  # ids in an error
 _SAVE_IT = "save the map as an 8-bit grey PNG, 255 for what is salient"
 
 
@@ -136,10 +136,9 @@ class _MapNames:
         """Raise HscError unless every id has a map."""
         missing = sorted(self._ids - set(self.found))
         if missing:
-            first = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
             raise SaliencyError(
-                f"{self.source}: no map for {len(missing)} of {len(self._ids)} pictures ({first}); "
-                "name each <id>.png, or take another source of saliency"
+                f"{self.source}: no map for {len(missing)} of {len(self._ids)} pictures "
+                f"({some(missing)}); name each <id>.png, or take another source of saliency"
             )
 
 

@@ -10,8 +10,6 @@
 C foreground classes, H W pixels of a picture. All problems are reported as HscError.
 """
 
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +27,7 @@ from hsc.data.lists import (
     read_tags,
     split_path,
 )
+from hsc.data.picture_problems import opened
 from hsc.errors import DataError, SaliencyError
 
 SPLITS = ("train_aug", "train", "val")
@@ -36,11 +35,6 @@ UNTAGGED_SPLITS = ("val", "test")
 """No stage reads the tags of these."""
 IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".JPEG", ".PNG")
 
-DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,
-    Image.DecompressionBombError,
-)  # fmt: skip
-"""What Pillow raises for files that are no pictures or cut off."""
 _IMAGES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
 
 
@@ -148,7 +142,7 @@ class VocFolder:
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) of the picture, from its header."""
         path = self.image_path(image_id)
-        with open_picture(path) as image:
+        with opened(path) as image:
             return image.height, image.width
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
@@ -281,30 +275,12 @@ def _grey(values: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(values)
 
 
-def open_picture(path: Path) -> Image.Image:
-    """Open a picture, header only. Raises HscError when it is missing or damaged."""
-    try:
-        return Image.open(path)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; add it") from None
-    except DAMAGE as error:
-        raise damaged_picture(path, error) from None
-
-
 def _pixels(path: Path, mode: str | None) -> NDArray[np.uint8]:
     """Decode a picture, converted to `mode`, or, for None, one of 8-bit indices as it is."""
-    with open_picture(path) as image:
+    with opened(path) as image:
         if mode is None and image.mode not in ("P", "L"):
             raise DataError(
                 f"{path}: a picture of mode {image.mode}, not of class indices; save the mask as "
                 "an 8-bit palette or grey PNG"
             )
-        try:
-            return np.array(image if mode is None else image.convert(mode))
-        except DAMAGE as error:
-            raise damaged_picture(path, error) from None
-
-
-def damaged_picture(path: Path, error: Exception) -> DataError:
-    """The error for a picture that Pillow could not read."""
-    return DataError(f"{path}: cannot be read as a picture ({error}); replace it by a whole copy")
+        return np.array(image if mode is None else image.convert(mode))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from hsc.data import voc
 from hsc.data.lists import split_path
-from hsc.data.needs import Needs
+from hsc.data.needs import NOTHING, Needs
 from hsc.data.summary import shown
 from hsc.data.voc import VocFolder
 from hsc.data_stage import Where, make
@@ -41,11 +41,11 @@ def source(tmp_path: Path) -> Path:
     return bring(tmp_path / "pictures")
 
 
-def prepared(source: Path, needs: Needs = Needs(), **changes: Any) -> dict[str, Any]:  # noqa: B008
+def prepared(source: Path, needs: Needs = NOTHING, **changes: Any) -> dict[str, Any]:
     """What prepare_data says of the folder; the data set is `data/folder` beside it."""
     values = {"path": source, "max_side": None, "saliency": "none", "limit": None} | changes
     root = source.parent / "data" / "folder"
-    return make(FolderParams(**values), root, Where(source.parent / "downloads"), needs)
+    return make(FolderParams(**values), root, Where(source.parent / "downloads", needs=needs))
 
 
 def data_of(source: Path) -> VocFolder:

@@ -107,7 +107,8 @@ def make_first(folder: Path) -> tuple[Clone, dict[str, float]]:
         assert done.code == 0, done.text
         seconds[stage.name] = done.seconds
     assert clone.digests() == before, "the same bytes without DVC"
-    assert clone.dvc("checkout").code == 0
+    assert clone.dvc("checkout", "--relink").code == 0
+    assert (folder / "outputs" / "cam.pt").stat().st_nlink > 1, "linked into the cache"
     return clone, seconds
 
 
