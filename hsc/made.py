@@ -1,9 +1,9 @@
 """Folders that a stage replaces and a person may have put something into.
 
 What lies where a stage is to write may be a person's: a folder given to a script, masks that were
-corrected by hand, pictures that exist nowhere else. So a folder that a stage makes has a mark, which
-names every file, and nothing else is ever removed. (DVC removes a stage's outputs before the stage
-runs, but for those with `persist: true`.)
+corrected by hand, pictures that exist nowhere else. So a folder that a stage makes has a mark,
+which names every file, and nothing else is ever removed. (DVC removes a stage's outputs before the
+stage runs, but for those with `persist: true`.)
 """
 
 import contextlib
