@@ -95,7 +95,7 @@ def test_a_flip_is_one_bit_and_a_cut_is_shorter(soak: Soak) -> None:
 
 def test_the_first_faults_are_of_every_kind(soak: Soak) -> None:
     soak.seconds.update(dict.fromkeys(soak.stages, 1.0))
-    faults = soak.faults(kills=1)
+    faults = soak.faults()
     assert sum(fault.kind == "kill" for fault in faults) >= 18
     assert len({fault.kind for fault in faults[:6]}) == 6
     assert {fault.kind for fault in faults} <= command.KINDS.keys()
@@ -108,7 +108,7 @@ def test_what_is_lost_ends_with_code_1(
     fault = Fault("kill", "train_cam 1", lambda clone: (outcome, "why"))
     monkeypatch.setattr(command, "make_first", lambda folder: (soak.first, {}))
     monkeypatch.setattr(command, "try_all", lambda *_: [Result("kill", "train_cam", outcome)])
-    monkeypatch.setattr(Soak, "faults", lambda self, kills: [fault])
+    monkeypatch.setattr(Soak, "faults", lambda self: [fault])
     monkeypatch.setenv("HSC_RUNS", str(tmp_path))
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- soak -->\nearlier\n<!-- end of soak -->\nbehind\n")

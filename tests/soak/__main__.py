@@ -22,9 +22,8 @@ MARKS = ("<!-- soak -->", "<!-- end of soak -->")
 @click.command()
 @click.option("--seed", type=int, default=None, help="Of the moments and bits; drawn by default.")
 @click.option("--minutes", type=float, default=None, help="Stop in time; all faults by default.")
-@click.option("--kills", default=1, help="How often each stage is killed, a training twice that.")
 @click.option("--out", type=click.Path(path_type=Path), help="Put the table into this document.")
-def main(seed: int | None, minutes: float | None, kills: int, out: Path | None) -> None:
+def main(seed: int | None, minutes: float | None, out: Path | None) -> None:
     """Ends with code 1 if anything was lost."""
     start = time.monotonic()
     seed = random.SystemRandom().randrange(1 << 32) if seed is None else seed
@@ -39,7 +38,7 @@ def main(seed: int | None, minutes: float | None, kills: int, out: Path | None) 
         results = []
         until = None if minutes is None else start + 60 * minutes
         late = lambda: until is not None and time.monotonic() > until  # noqa: E731
-        for result in try_all(soak, soak.faults(kills), place, late):
+        for result in try_all(soak, soak.faults(), place, late):
             results.append(result)
             click.echo(f"{result.outcome:13} {result.kind}: {result.name}")
             if result.outcome == LOST:

@@ -97,23 +97,19 @@ class Soak:
         default_factory=lambda: {stage.name: stage for stage in stages()}
     )
 
-    def faults(self, kills: int) -> list[Fault]:
-        """All faults, one of each kind in turn, so that the first ones are of every kind.
-
-        kills: how often each stage is killed; a training twice as often.
-        """
+    def faults(self) -> list[Fault]:
+        """All faults, one of each kind in turn, so that the first ones are of every kind."""
         groups = [
-            self._kills(kills), self._flips(), self._disks(), self._cuts(), self._dvc_flips(),
+            self._kills(), self._flips(), self._disks(), self._cuts(), self._dvc_flips(),
             self._shm(), self._dvc_kills(), self._others(),
         ]  # fmt: skip
         shuffled = [self.random.sample(group, len(group)) for group in map(list, groups)]
         turns = itertools.zip_longest(*shuffled)
         return [fault for turn in turns for fault in turn if fault is not None]
 
-    def _kills(self, kills: int) -> Iterator[Fault]:
+    def _kills(self) -> Iterator[Fault]:
         for stage in self.stages.values():
-            count = kills * (2 if stage.name.startswith("train") else 1)
-            for number in range(count):
+            for number in range(2 if stage.name.startswith("train") else 1):
                 after = self.random.uniform(0.2, 1.0) * self.seconds[stage.name]
                 attempt = functools.partial(self._kill, stage, after)
                 yield Fault("kill", f"{stage.name} {number + 1} after {after:.1f} s", attempt)
