@@ -14,7 +14,7 @@ import click
 from benchmarks.part import measure, part_names
 from benchmarks.part_table import RESULTS, read_parts, table, write_parts, write_table
 from benchmarks.surroundings import surroundings
-from hsc.cli import PATH, command
+from hsc.base.cli import PATH, command
 
 
 @command

@@ -16,12 +16,12 @@ import yaml
 from benchmarks.dvc_command import dvc
 from benchmarks.rows import DATA_SEED, RECIPE, Row, parse_name
 from benchmarks.runs import Run, merge, read_runs, write_runs
-from hsc import duration
-from hsc.cli import PATH, command
+from hsc.base import duration
+from hsc.base.cli import PATH, command
+from hsc.base.errors import HscError
+from hsc.base.settings import value_at
 from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
 from hsc.compare.figures import FIGURES, read_figure, read_lock
-from hsc.errors import HscError
-from hsc.settings import value_at
 
 TABLE_FIGURES = ("seeds", "crf", "val")
 

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor
 
 from hsc.data.classes import VOC_CLASSES
-from hsc.engine.cam_training import build_method, cam_optimiser
 from hsc.engine.runtime import Runtime, detect_runtime, seed_torch
 from hsc.methods.method import Method
-from hsc.params import AugmentationParams, NetworkParams, RunParams, TrainCamParams, load
+from hsc.methods.training import build_method, cam_optimiser
+from hsc.params.base import AugmentationParams
+from hsc.params.recipe import NetworkParams, TrainCamParams, load
+from hsc.params.run import RunParams
 
 VARIANTS = (
     ("seam", "none"), ("seam", "ppc"), ("seam", "hsc"), ("eps", "none"), ("eps", "hsc"),

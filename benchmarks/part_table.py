@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.part import PartResult
+from hsc.base.errors import HscError
+from hsc.base.files import atomic_file, read_json, write_json
 from hsc.compare.table import markdown
-from hsc.errors import HscError
-from hsc.files import atomic_file, read_json, write_json
 
 RESULTS = Path("benchmarks/results/parts_cpu.json")
 BEGIN, END = "<!-- table of the parts: begin -->", "<!-- table of the parts: end -->"

@@ -13,9 +13,9 @@ import click
 
 from benchmarks.dvc_command import dvc
 from benchmarks.rows import DATA_SEED, Row, run_name, select
-from hsc import cli
+from hsc.base import cli
+from hsc.base.errors import HscError
 from hsc.compare.experiments import experiment_refs, git
-from hsc.errors import HscError
 
 Run = tuple[Row, int, int]
 """Row, data seed, seed."""

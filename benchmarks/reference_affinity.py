@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsc.affinity import Offset
+from hsc.psa.pairs import Offset
 
 
 def dense_affinity(affinity: Tensor, offsets: Sequence[Offset]) -> Tensor:

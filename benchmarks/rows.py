@@ -7,7 +7,7 @@ experiment is called `KEY-dDATASEED-sSEED`.
 import re
 from dataclasses import dataclass, replace
 
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 
 RECIPE = "recipes/shapes.yaml"
 DATA_SEED = f"{RECIPE}:prepare_data.seed"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pydantic
 
 from benchmarks.rows import run_name
-from hsc.errors import HscError
-from hsc.files import read_json, write_json
+from hsc.base.errors import HscError
+from hsc.base.files import read_json, write_json
 
 
 class Run(pydantic.BaseModel):

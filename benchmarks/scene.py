@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsc.cams_merge import merge_relu, merge_softmax
+from hsc.cam.merge import merge_relu, merge_softmax
 from hsc.data.classes import IGNORE, VOC_CLASSES
 from hsc.data.lists import write_index
 from hsc.data.voc import VocFolder, layout, write_image, write_mask

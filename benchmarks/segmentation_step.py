@@ -27,9 +27,9 @@ from benchmarks.full_step import peak_bytes
 from hsc.data.classes import IGNORE, VOC_CLASSES
 from hsc.engine.label_training import label_optimiser
 from hsc.engine.runtime import Runtime, detect_runtime, seed_torch
-from hsc.engine.segmentation_training import SegmentationObjective, segmentation_spec
-from hsc.nets.build import deeplab_network
-from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.nets.deeplab import deeplab_network
+from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.segmentation.training import SegmentationObjective, segmentation_spec
 
 _ASPP = {"kind": "aspp", "channels": 256, "rates": [6, 12, 18, 24], "pooled_norm": True}
 _LARGEFOV = {"kind": "largefov", "channels": 512, "dilation": 12}

@@ -14,11 +14,11 @@ import click
 
 from benchmarks.rows import ABLATION, MAIN, Row
 from benchmarks.runs import Run, Runs, read_runs
-from hsc.cli import PATH, command
+from hsc.base.cli import PATH, command
+from hsc.base.errors import HscError
+from hsc.base.files import atomic_file
 from hsc.compare.statistics import paired
 from hsc.compare.table import MINUS, NONE, markdown, number, p_text, spread
-from hsc.errors import HscError
-from hsc.files import atomic_file
 
 HEAD = """\
 # The experiment table on `shapes`

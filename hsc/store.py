@@ -23,8 +23,8 @@ import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hsc.errors import HscError
-from hsc.files import atomic_file
+from hsc.base.errors import HscError
+from hsc.base.files import atomic_file
 
 FORMAT = 1
 _STEPS = 1024  # between 0 and 1

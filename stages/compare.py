@@ -11,13 +11,13 @@ from pathlib import Path
 
 import click
 
-from hsc.cli import PATH, command
+from hsc.base.cli import PATH, command
+from hsc.base.files import atomic_file
 from hsc.compare.document import document
 from hsc.compare.figures import FIGURES
 from hsc.compare.rows import find_row, make_rows
 from hsc.compare.runs import read_run
 from hsc.compare.snapshots import resolve
-from hsc.files import atomic_file
 
 
 @command

@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
-from hsc.made import made_folder
-from hsc.nets.build import check_classes, load_deeplab
-from hsc.panels import make_panels
+from hsc.nets.deeplab import load_deeplab
+from hsc.nets.weights import check_classes
+from hsc.params import recipe as parameters
 from hsc.report.panels import draw_panels, write_cells
-from hsc.segmentation import crf_config
+from hsc.report.sample import make_panels
+from hsc.segmentation.inference import crf_config
 from hsc.store import CamReader
 
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.files import write_json
 from hsc.data.voc import VocFolder
-from hsc.files import write_json
-from hsc.metrics import describe, report, unscored
-from hsc.score_tables import write_confusion, write_iou
-from hsc.scoring import count_labels
+from hsc.params import recipe as parameters
+from hsc.scoring.metrics import describe, report, unscored
+from hsc.scoring.stage import count_labels
+from hsc.scoring.tables import write_confusion, write_iou
 
 
 @stage

@@ -5,20 +5,20 @@
     python -m stages.import_weights IMAGENET1K_V2 --layout torchvision --backbone resnet101 \
         --output outputs/backbone.pt
 
-The layouts are explained in `hsc/nets/imported.py`.
+The layouts are explained in `hsc/weights/imported.py`.
 """
 
 from pathlib import Path
 
 import click
 
-from hsc.cli import PATH, bars, command
+from hsc.base.cli import PATH, bars, command
+from hsc.base.files import write_json
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.lists import read_classes
-from hsc.files import write_json
 from hsc.nets.backbones import backbone_names
-from hsc.nets.imported import LAYOUTS, import_weights
-from hsc.nets.supervision import MASKS
+from hsc.weights.imported import LAYOUTS, import_weights
+from hsc.weights.supervision import MASKS
 
 
 @command

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cams import infer_cams
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.files import digest_file, digest_json
+from hsc.cam.inference import infer_cams
+from hsc.cam.network import load_cam_network
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
-from hsc.files import digest_file, digest_json
-from hsc.nets.build import check_classes, load_cam_network
+from hsc.nets.weights import check_classes
+from hsc.params import recipe as parameters
 from hsc.store import CamWriter
 
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
-from hsc.crf_stage import label_all
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.made import made_folder
+from hsc.base.pool import process_count
 from hsc.data.voc import VocFolder
-from hsc.made import made_folder
-from hsc.pool import process_count
-from hsc.psa_off import write_off_folder
+from hsc.params import recipe as parameters
+from hsc.psa.alpha_labels import label_all
+from hsc.psa.off import write_off_folder
 
 
 @stage

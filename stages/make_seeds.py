@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.files import write_json
+from hsc.base.made import made_folder
+from hsc.cam.seed_stage import score_seeds, write_curve, write_seeds
 from hsc.data.voc import VocFolder
-from hsc.files import write_json
-from hsc.made import made_folder
-from hsc.metrics import describe
-from hsc.score_tables import write_iou
-from hsc.seed_stage import score_seeds, write_curve, write_seeds
+from hsc.params import recipe as parameters
+from hsc.scoring.metrics import describe
+from hsc.scoring.tables import write_iou
 from hsc.store import CamReader
 
 

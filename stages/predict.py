@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from hsc import params as parameters
-from hsc.cli import PATH, bars, command, parameter_options, path_option
+from hsc.base.cli import PATH, bars, command, parameter_options, path_option
 from hsc.data.pictures import find_pictures
-from hsc.data_stage import read_kind
-from hsc.prediction_files import check_failures, check_output, list_shares
+from hsc.data.stage import read_kind
+from hsc.params import recipe as parameters
+from hsc.segmentation.prediction_files import check_failures, check_output, list_shares
 
 
 @command
@@ -45,7 +45,7 @@ def main(
 ) -> str:
     """Label every pixel of pictures: masks, overlays and the shares of the classes."""
     # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
-    from hsc.prediction import override, predict_with_weights
+    from hsc.segmentation.prediction import override, predict_with_weights
 
     paths = find_pictures(pictures)
     check_output(out, paths)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import click
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
-from hsc.made import made_folder
+from hsc.params import recipe as parameters
 
 
 @stage
@@ -19,7 +19,7 @@ from hsc.made import made_folder
 def main(params: Path, recipes: Path, data: Path, weights: Path, split: str, out: Path) -> str:
     """Predict every picture of a split."""
     # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
-    from hsc.segmentation import predict_split, write_labels
+    from hsc.segmentation.inference import predict_split, write_labels
 
     run, recipe = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)

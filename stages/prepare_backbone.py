@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import (
+from hsc.base.cli import (
     RESUME_FOLDER,
     bars,
     parameter_options,
@@ -11,17 +10,18 @@ from hsc.cli import (
     refuse_company,
     training_stage,
 )
+from hsc.base.distributed import is_first
+from hsc.base.files import atomic_file, write_json
 from hsc.data.download import downloads_folder
 from hsc.data.voc import VocFolder
-from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
-from hsc.engine.warmup import warm_up
-from hsc.fetched_weights import fetched
-from hsc.files import atomic_file, write_json
-from hsc.nets.imported import import_weights
+from hsc.params import recipe as parameters
+from hsc.weights.fetched import fetched
+from hsc.weights.imported import import_weights
+from hsc.weights.warmup import warm_up
 
 
 @training_stage

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.files import write_json
+from hsc.base.pool import process_count
 from hsc.data.download import downloads_folder
 from hsc.data.needs import Needs
+from hsc.data.stage import Where, make, read_kind
 from hsc.data.summary import shown
-from hsc.data_stage import Where, make, read_kind
-from hsc.files import write_json
-from hsc.pool import process_count
+from hsc.params import recipe as parameters
 
 
 @stage

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
-from hsc.crf_stage import refine_all
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.made import made_folder
+from hsc.base.pool import process_count
+from hsc.crf.stage import refine_all
 from hsc.data.voc import VocFolder
-from hsc.made import made_folder
-from hsc.pool import process_count
+from hsc.params import recipe as parameters
 
 
 @stage

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.files import link_files
+from hsc.base.made import made_folder
+from hsc.base.pool import process_count
 from hsc.data.voc import VocFolder
-from hsc.files import link_files
-from hsc.made import made_folder
-from hsc.params import CrfParams, WalkParams
-from hsc.pool import process_count
+from hsc.params import recipe as parameters
+from hsc.params.recipe import CrfParams, WalkParams
 
 _ADVICE = (
     "`dvc commit --force refine_masks` keeps them as the pseudo labels that the next stages use; "
@@ -42,7 +42,7 @@ def _walk(
 ) -> int:
     # torch, which takes seconds to load; the pool's processes, which import this file, need none
     from hsc.engine.runtime import detect_runtime
-    from hsc.mask_stage import refine_masks
+    from hsc.psa.masks import refine_masks
 
     return refine_masks(
         folder,

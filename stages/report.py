@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from hsc.cli import PATH, bars, command, parameter_options, path_option
+from hsc.base.cli import PATH, bars, command, parameter_options, path_option
 from hsc.report.facts import Where, gather
 from hsc.report.page import write_page
 

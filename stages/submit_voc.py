@@ -9,12 +9,19 @@ from pathlib import Path
 
 import click
 
-from hsc import params as parameters
-from hsc.cli import PATH, bars, command, parameter_options, path_option
+from hsc.base.cli import PATH, bars, command, parameter_options, path_option
+from hsc.base.files import link_files
+from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
-from hsc.files import link_files
-from hsc.made import made_folder
-from hsc.submission import ARCHIVE, FOLDER, SPLIT, check_predictions, check_voc, write_archive
+from hsc.params import recipe as parameters
+from hsc.segmentation.submission import (
+    ARCHIVE,
+    FOLDER,
+    SPLIT,
+    check_predictions,
+    check_voc,
+    write_archive,
+)
 
 
 @command
@@ -28,7 +35,7 @@ def main(
 ) -> str:
     """Write results/VOC2012/Segmentation/comp6_test_cls/ and the archive of it."""
     # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
-    from hsc.segmentation import predict_split, write_labels
+    from hsc.segmentation.inference import predict_split, write_labels
 
     run, recipe = parameters.load(params, recipes)
     folder = VocFolder(data / run.data)

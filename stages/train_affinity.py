@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
+from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
+from hsc.base.launch import read_place
 from hsc.data.voc import VocFolder
-from hsc.launch import read_place
-from hsc.params import Recipe, RunParams
-from hsc.psa_off import NO_STEPS, write_off_file
+from hsc.params import recipe as parameters
+from hsc.params.recipe import Recipe
+from hsc.params.run import RunParams
+from hsc.psa.off import NO_STEPS, write_off_file
 
 
 @training_stage
@@ -39,12 +40,12 @@ def _train(
     out: Path,
     plots: Path,
 ) -> str:
-    from hsc.distributed import is_first  # torch, which takes seconds to load
-    from hsc.engine.affinity_training import train_affinity
+    from hsc.base.distributed import is_first  # torch, which takes seconds to load
     from hsc.engine.checkpoints import ResumeFile
     from hsc.engine.history import write_history
     from hsc.engine.resume_key import training_key
     from hsc.engine.runtime import training_runtime
+    from hsc.psa.training import train_affinity
 
     schedule, inputs = recipe.train_affinity, [backbone, *sorted(labels.glob("*.png"))]
     settings = [recipe.network, schedule]

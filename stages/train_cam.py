@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
+from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
+from hsc.base.distributed import is_first
 from hsc.data.voc import VocFolder
-from hsc.distributed import is_first
-from hsc.engine.cam_training import train_cam
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
+from hsc.methods.training import train_cam
+from hsc.params import recipe as parameters
 
 
 @training_stage

@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from hsc import params as parameters
-from hsc.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
+from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
+from hsc.base.distributed import is_first
+from hsc.base.files import write_json
 from hsc.data.voc import VocFolder
-from hsc.distributed import is_first
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
-from hsc.engine.segmentation_training import initial_file, train_segmentation
-from hsc.files import write_json
+from hsc.params import recipe as parameters
+from hsc.segmentation.training import initial_file, train_segmentation
 
 
 @training_stage

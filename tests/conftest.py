@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hsc.data.shapes import ShapesConfig, generate
+from hsc.data.shapes import generate
+from hsc.data.shapes_config import ShapesConfig
 from hsc.data.voc import VocFolder
-from hsc.params import (
-    AugmentationParams,
-    NetworkParams,
-    RunParams,
-    TrainAffinityParams,
-    TrainCamParams,
-)
-from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.params.base import AugmentationParams
+from hsc.params.recipe import NetworkParams, TrainAffinityParams, TrainCamParams
+from hsc.params.run import RunParams
+from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
 from hsc.store import CamWriter
 
 # The files whose tests tests/test_golden.py collects.

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.reference_affinity import dense_affinity
-from hsc.affinity import PairLabels, pair_labels, pair_offsets, pair_windows
-from hsc.alpha_labels import merge_alpha
-from hsc.crf import cam_probabilities
-from hsc.losses.affinity import affinity_loss, pair_sums
-from hsc.nets.affinity import AffinityNetwork, affinity_network
-from hsc.nets.published import affinity_spec
-from hsc.random_walk import pool_scores, random_walk, walk_cam
+from hsc.crf.dense import cam_probabilities
+from hsc.psa.alpha_labels import merge_alpha
+from hsc.psa.loss import affinity_loss, pair_sums
+from hsc.psa.network import AffinityNetwork, affinity_network
+from hsc.psa.pairs import PairLabels, pair_labels, pair_offsets, pair_windows
+from hsc.psa.random_walk import pool_scores, random_walk, walk_cam
+from hsc.weights.published import affinity_spec
 from tests.golden import assert_close, cases, load
 from tests.golden_networks import weights_of
 

@@ -18,13 +18,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsc.cams import infer_cam, scale_picture
-from hsc.crf import CrfConfig, cam_probabilities, refine_probabilities
-from hsc.nets import published
-from hsc.nets.build import cam_network
-from hsc.nets.cam import CamNetwork, upsample
+from hsc.cam.inference import infer_cam, scale_picture
+from hsc.cam.network import CamNetwork, cam_network, upsample
+from hsc.cam.seeds import threshold_seeds
+from hsc.crf.dense import CrfConfig, cam_probabilities, refine_probabilities
 from hsc.nets.resnet38 import ResNet38
-from hsc.seeds import threshold_seeds
+from hsc.weights import published
 from tests.golden import assert_close, cases, load, statistics
 
 CLASSES = tuple(f"class {index}" for index in range(1, 21))

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
+from hsc.cam.pcm import propagate
 from hsc.data.preprocessing import longest_edge_size, normalise, resize_picture, scaled_size
 from hsc.data.transforms import cut, draw_window, image_plane, pad, resize
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate, set_rate
-from hsc.nets.pcm import propagate
 from tests.golden import assert_close, cases, load
 
 PCM_FIXTURE = "02b_seam_pcm"

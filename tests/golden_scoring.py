@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from hsc.cams_merge import merge_relu, merge_softmax
-from hsc.crf import CrfConfig, cam_probabilities, refine_labels, refine_probabilities
-from hsc.metrics import ThresholdCurve, confusion, scores
-from hsc.seeds import threshold_seeds
+from hsc.cam.merge import merge_relu, merge_softmax
+from hsc.cam.seeds import threshold_seeds
+from hsc.crf.dense import CrfConfig, cam_probabilities, refine_labels, refine_probabilities
+from hsc.scoring.metrics import ThresholdCurve, confusion, scores
 from tests.golden import assert_close, cases, load
 
 

@@ -13,9 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hsc.data.classes import VOC_CLASSES
-from hsc.nets import published_deeplab
-from hsc.nets.build import deeplab_network
-from hsc.nets.deeplab import DeepLab
+from hsc.nets.deeplab import DeepLab, deeplab_network
+from hsc.weights import published_deeplab
 from tests.golden import cases, load, statistics
 from tests.golden_networks import compare, recipe_tensor
 

@@ -1,8 +1,9 @@
-"""The project files that a script imports, directly and through others, found in the source.
+"""What a script imports of the project, directly and through others, found in the source.
 
     python tests/import_closure.py stages/train_cam.py
 
-prints what has to stand in the stage's `deps` in dvc.yaml.
+prints what has to stand in the stage's `deps` in dvc.yaml: the rooms of the package that can change
+its bytes, and the script itself.
 """
 
 import ast
@@ -10,21 +11,32 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_DEPENDENCIES = {"hsc/base", "hsc/params"}
+"""How an error reads and a file is written whole; and parameters, whose values DVC tracks."""
 
 
-def import_closure(script: Path) -> list[str]:
-    """Paths relative to the root, sorted: the script itself and every project file it imports."""
+def import_closure(script: Path) -> list[Path]:
+    """The script itself and every project file it imports, sorted."""
     found: set[Path] = set()
     waiting = [script]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
-            waiting += _imported_files(path)
-    return sorted(path.relative_to(ROOT).as_posix() for path in found)
+            waiting += imported_files(path)
+    return sorted(found)
 
 
-def _imported_files(path: Path) -> list[Path]:
+def code_dependencies(script: Path) -> list[str]:
+    """Paths relative to the root: rooms (folders of `hsc/`), single files beside them, the script."""
+    paths = (path.relative_to(ROOT) for path in import_closure(script))
+    parts = {path.parent if len(path.parts) > 2 else path for path in paths}
+    names = {part.as_posix() for part in parts if part.name != "__init__.py"}
+    return sorted(names - NO_DEPENDENCIES)
+
+
+def imported_files(path: Path) -> list[Path]:
+    """The project files that one file imports."""
     files = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -51,4 +63,4 @@ def _files_of(module: str) -> list[Path]:
 
 if __name__ == "__main__":
     for argument in sys.argv[1:]:
-        print("\n".join(import_closure(Path(argument).resolve())))
+        print("\n".join(code_dependencies(Path(argument).resolve())))

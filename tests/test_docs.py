@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-from hsc.crf import CrfConfig
+from hsc.crf.dense import CrfConfig
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.transforms import Augmentation
-from hsc.engine.segmentation_training import segmentation_spec
-from hsc.nets.build import deeplab_network
-from hsc.nets.published_deeplab import deeplab_spec
-from hsc.params import Recipe
-from hsc.segmentation import crf_config
+from hsc.nets.deeplab import deeplab_network
+from hsc.params.recipe import Recipe
+from hsc.segmentation.inference import crf_config
+from hsc.segmentation.training import segmentation_spec
+from hsc.weights.published_deeplab import deeplab_spec
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEPARTURES = "## Where the published code departs from its paper"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hsc import errors
-from hsc.errors import HscError
+from hsc.base import errors
+from hsc.base.errors import HscError
 from tests.import_closure import ROOT
 
 KINDS = {
@@ -23,16 +23,16 @@ ALLOWED = {
     "hsc/data/folder.py": {"DataError", "SaliencyError"},
     "hsc/data/voc.py": {"DataError", "SaliencyError"},
     "hsc/data/*.py": {"DataError"},
-    "hsc/data_stage.py": {"DataError", "SaliencyError"},
+    "hsc/data/stage.py": {"DataError", "SaliencyError"},
     "hsc/nets/backbones.py": {"ExperimentError"},
     "hsc/nets/build.py": {"WeightsError", "ExperimentError"},
     "hsc/nets/*.py": {"WeightsError"},
     "hsc/params*.py": {"ExperimentError"},
     "hsc/compare/*.py": {"ExperimentError"},
     "hsc/prediction*.py": {"PredictionError"},
-    "hsc/submission.py": {"SubmissionError"},
+    "hsc/segmentation/submission.py": {"SubmissionError"},
     "hsc/engine/runtime.py": {"MachineError"},
-    "hsc/launch.py": {"MachineError"},
+    "hsc/base/launch.py": {"MachineError"},
     "hsc/*.py": set(KINDS),
     "stages/*.py": set(KINDS),
 }

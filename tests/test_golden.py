@@ -22,7 +22,7 @@ NOT_HERE = {
     "05d_hsc_er_loss": "record of a departure from the paper",
     "05f_hsc_contrast": "record of a departure from the paper",
     "05g_hsc_full_loss": "record of a departure from the paper",
-    "13_mxnet_params": "in tests/nets/test_mxnet_params.py",
+    "13_mxnet_params": "in tests/weights/test_mxnet.py",
 }
 
 

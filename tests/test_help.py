@@ -123,7 +123,7 @@ def test_the_documents_named_are_there(name: str) -> None:
 
 
 def test_a_script_without_a_page_shows_its_options(tmp_path: Path) -> None:
-    from hsc.cli import command
+    from hsc.base.cli import command
 
     def main() -> str:
         """Do the thing."""

@@ -12,16 +12,16 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
-from hsc import params as parameters
-from hsc.cli import bars
+from hsc.base.cli import bars
+from hsc.base.errors import HscError
 from hsc.data.classes import VOC_CLASSES
-from hsc.errors import HscError
-from hsc.nets import imported
-from hsc.nets.backbones import SmallResNet
+from hsc.nets.small_resnet import SmallResNet
 from hsc.nets.weights import load_weights
+from hsc.params import recipe as parameters
+from hsc.weights import imported
 from stages.import_weights import main
-from tests.nets.mxnet_writer import file_bytes
 from tests.stage_runs import change, contents, run_here, stage, write_settings
+from tests.weights.mxnet_writer import file_bytes
 
 WIDTHS = (4, 6, 8, 10)
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from hsc.base.files import read_json
 from hsc.data.voc import VocFolder
-from hsc.files import read_json
 from tests.photographs import TAGS, write_photographs
 from tests.stage_runs import OWN, PlainStage, change, run_well, stages, write_settings, write_yaml
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import yaml
 
+from hsc.base.made import MARK
 from hsc.data.classes import SHAPES_CLASSES
 from hsc.data.voc import VocFolder
-from hsc.made import MARK
-from hsc.scoring import read_labels
+from hsc.scoring.stage import read_labels
 from hsc.store import CamReader
 from tests.data.brought import bring
 from tests.stage_runs import (
@@ -283,7 +283,7 @@ print(json.dumps(ends))
 IMAGE_SAVE = "PIL.Image:Image.save"
 MOMENTS = {
     "prepare_data": ("prepare_data", IMAGE_SAVE, 10),
-    "prepare_backbone": ("prepare_backbone", "hsc.engine.warmup:_TagObjective.commit", 2),
+    "prepare_backbone": ("prepare_backbone", "hsc.weights.warmup:_TagObjective.commit", 2),
     "train_cam between checkpoints": ("train_cam", "hsc.methods.method:Method.commit", 6),
     "train_cam in a checkpoint": ("train_cam", "os:fsync", 2),
     "train_cam after the weights": ("train_cam", "stages.train_cam:write_history", 1),
@@ -294,7 +294,7 @@ MOMENTS = {
     "refine_crf": ("refine_crf", IMAGE_SAVE, 5),
     "refine_masks": ("refine_masks", "os:link", 5),
     "train_segmentation": (
-        "train_segmentation", "hsc.engine.segmentation_training:SegmentationObjective.commit", 4,
+        "train_segmentation", "hsc.segmentation.training:SegmentationObjective.commit", 4,
     ),
     "predict_segmentation": ("predict_segmentation", IMAGE_SAVE, 3),
     "evaluate": ("evaluate_val", "pathlib:Path.replace", 2),

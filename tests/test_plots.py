@@ -19,11 +19,11 @@ import yaml
 from dvc_render import VegaRenderer
 from PIL import Image
 
+from hsc.cam.seed_stage import write_curve
 from hsc.engine.history import write_history
-from hsc.metrics import ThresholdCurve, report, unscored
-from hsc.psa_off import NO_STEPS, write_off_file
-from hsc.score_tables import write_confusion, write_iou
-from hsc.seed_stage import write_curve
+from hsc.psa.off import NO_STEPS, write_off_file
+from hsc.scoring.metrics import ThresholdCurve, report, unscored
+from hsc.scoring.tables import write_confusion, write_iou
 from tests.stage_runs import ROOT
 
 TEMPLATES = ROOT / ".dvc" / "plots"

@@ -12,8 +12,8 @@ import torch
 from click.testing import Result
 from PIL import Image
 
-from hsc.crf import CrfConfig
-from hsc.nets.build import deeplab_network
+from hsc.crf.dense import CrfConfig
+from hsc.nets.deeplab import deeplab_network
 from hsc.nets.weights import save_weights
 from stages.predict import main
 from tests.stage_runs import (
@@ -116,7 +116,7 @@ def asked_for(work: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> t
         return np.eye(3)[2][:, None, None] + np.zeros_like(probabilities)
 
     monkeypatch.setattr("hsc.nets.deeplab.DeepLab.forward", forward)
-    monkeypatch.setattr("hsc.crf.refine_probabilities", refine)
+    monkeypatch.setattr("hsc.crf.dense.refine_probabilities", refine)
     result = run(work, *arguments, "--out", "found")
     assert result.exit_code == 0, result.output
     return shapes, kernels
@@ -260,5 +260,6 @@ def test_as_a_file_with_workers_and_processes(work: Path) -> None:
 
 def test_the_processes_of_the_crf_need_no_torch() -> None:
     """They import the script that started them and what it asks of them."""
-    code = "import sys, stages.predict, hsc.prediction_files; sys.exit('torch' in sys.modules)"
+    modules = "sys, stages.predict, hsc.segmentation.prediction_files"
+    code = f"import {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from hsc.base.made import MARK
 from hsc.data.voc import VocFolder, write_mask
-from hsc.made import MARK
-from hsc.nets.affinity import load_affinity_network
-from hsc.psa_off import NO_STEPS, OFF
-from hsc.scoring import read_labels
+from hsc.psa.network import load_affinity_network
+from hsc.psa.off import NO_STEPS, OFF
+from hsc.scoring.stage import read_labels
 from tests.stage_runs import (
     change,
     contents,
@@ -198,7 +198,7 @@ def test_turned_off_again_the_masks_are_the_crf_s(off: Path, work: Path) -> None
 
 KILLER = """
 import os, signal, sys
-from hsc.engine.affinity_training import AffinityObjective
+from hsc.psa.training import AffinityObjective
 from stages.train_affinity import main
 
 losses, calls = AffinityObjective.losses, iter(range(3))
@@ -237,7 +237,7 @@ def test_a_stage_that_breaks_off_leaves_nothing(
         if next(calls, None) is None:
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hsc.crf_stage.write_mask", full)
+    monkeypatch.setattr("hsc.crf.stage.write_mask", full)
     message = fail(work, name)
     assert message.startswith(f"{stage(name).outs[0]}: no space left")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hsc.progress import Progress
-from hsc.run_record import RunRecord, find_record
+from hsc.base.progress import Progress
+from hsc.base.run_record import RunRecord, find_record
 from tests.stage_runs import PlainStage, change, run_well, stage, stages, write_settings
 from tests.watched import Watched
 
@@ -49,7 +49,7 @@ def watch() -> Iterator[Callable[[PlainStage, Path], Watched]]:
             def lines(title: str, unit: str, write: object) -> Progress:
                 return watched.bars(title, unit)
 
-            patch.setattr("hsc.cli.LogLines", lines)
+            patch.setattr("hsc.base.cli.LogLines", lines)
             run_well(it, folder)
             return watched
 

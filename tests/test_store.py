@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 from hsc.store import CamReader, CamWriter
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -12,17 +12,17 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from hsc.crf import CrfConfig
+from hsc.base.made import MARK
+from hsc.crf.dense import CrfConfig
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.lists import split_path
-from hsc.made import MARK
-from hsc.nets.build import deeplab_network
+from hsc.nets.deeplab import deeplab_network
 from hsc.nets.weights import save_weights
-from hsc.scoring import read_labels
+from hsc.scoring.stage import read_labels
 from stages.predict_segmentation import main as predict
 from stages.submit_voc import main
+from tests.segmentation.test_submission import SIZES, voc_folder
 from tests.stage_runs import ROOT, change, contents, error_line, write_settings
-from tests.test_submission import SIZES, voc_folder
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -143,7 +143,7 @@ def test_the_crf_is_that_of_the_recipe(work: Path, monkeypatch: pytest.MonkeyPat
         asked.append(config)
         return np.eye(21)[7][:, None, None] + np.zeros_like(probabilities)
 
-    monkeypatch.setattr("hsc.crf.refine_probabilities", refine)
+    monkeypatch.setattr("hsc.crf.dense.refine_probabilities", refine)
     result = run(work)
     assert result.exit_code == 0, result.output
     assert asked == [CrfConfig(**kernels)] * 3

@@ -1,6 +1,6 @@
 """Bars for tests, which remember what they were told."""
 
-from hsc.progress import Progress
+from hsc.base.progress import Progress
 
 Call = tuple[int, int, dict[str, float]]
 

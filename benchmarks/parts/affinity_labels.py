@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.part import Disagreement, PartResult, side_by_side
 from benchmarks.reference_affinity import pair_kinds
-from hsc.affinity import pair_labels, pair_offsets
+from hsc.psa.pairs import pair_labels, pair_offsets
 
 BATCH, SIDE = 8, 56  # crops of 448 at stride 8
 

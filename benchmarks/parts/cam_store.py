@@ -14,9 +14,9 @@ import numpy as np
 from benchmarks.part import Disagreement, PartResult
 from benchmarks.reference import save_dictionary
 from benchmarks.scene import VOC_SIZE, Scene, scenes, write_cams
+from hsc.cam.seed_stage import SWEEP
 from hsc.data.classes import VOC_CLASSES
-from hsc.metrics import ThresholdCurve
-from hsc.seed_stage import SWEEP
+from hsc.scoring.metrics import ThresholdCurve
 from hsc.store import CamReader
 
 TOLERANCE = 0.01

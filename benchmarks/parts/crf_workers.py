@@ -19,11 +19,11 @@ import yaml
 
 from benchmarks.part import Disagreement, PartResult, seconds
 from benchmarks.scene import VOC_SIZE, scenes, write_folder
+from hsc.base.errors import HscError
+from hsc.base.pool import process_count
+from hsc.cam.seeds import threshold_seeds
 from hsc.data.voc import write_mask
-from hsc.errors import HscError
-from hsc.params import CrfParams
-from hsc.pool import process_count
-from hsc.seeds import threshold_seeds
+from hsc.params.recipe import CrfParams
 
 PUBLISHED = CrfParams(
     unary="labels", label_confidence=0.7, alpha=7, iterations=10,

@@ -22,6 +22,8 @@ from torch import Tensor
 from benchmarks.part import Disagreement, PartResult
 from benchmarks.reference_loader import PlainSamples
 from benchmarks.scene import VOC_SIZE
+from hsc.base.errors import HscError
+from hsc.base.pool import process_count
 from hsc.data.lists import write_index
 from hsc.data.preprocessing import STD
 from hsc.data.samples import CamSamples
@@ -29,8 +31,6 @@ from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder, layout
 from hsc.engine.loading import step_batches
 from hsc.engine.runtime import Runtime
-from hsc.errors import HscError
-from hsc.pool import process_count
 
 PUBLISHED = Augmentation(448, (448, 768), 0.5, 0.3, 0.3, 0.3, 0.1)
 CLASSES = ("thing",)

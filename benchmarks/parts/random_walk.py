@@ -8,9 +8,9 @@ import torch.nn.functional as F
 
 from benchmarks.part import Disagreement, PartResult, side_by_side
 from benchmarks.reference_affinity import dense_affinity, dense_walk
-from hsc.affinity import pair_offsets
-from hsc.nets.affinity import pair_affinity
-from hsc.random_walk import random_walk
+from hsc.psa.network import pair_affinity
+from hsc.psa.pairs import pair_offsets
+from hsc.psa.random_walk import random_walk
 
 HEIGHT, WIDTH, CLASSES = 47, 63, 4  # a picture of 375 x 500 at stride 8; background and three tags
 BETA, DOUBLINGS = 8, 8

@@ -7,7 +7,7 @@ from benchmarks import reference
 from benchmarks.part import Disagreement, PartResult, side_by_side
 from benchmarks.scene import VOC_SIZE, scenes
 from hsc.data.classes import VOC_CLASSES
-from hsc.metrics import ThresholdCurve
+from hsc.scoring.metrics import ThresholdCurve
 
 THRESHOLDS = np.arange(60) / 100
 """The papers' sweep: 0.00 to 0.59."""

@@ -12,8 +12,8 @@ from benchmarks.part import PartResult, side_by_side
 from benchmarks.parts.threshold_curve import THRESHOLDS, compare
 from benchmarks.scene import VOC_SIZE, scenes, write_cams, write_folder
 from hsc.data.voc import VocFolder
-from hsc.metrics import ThresholdCurve
-from hsc.scoring import score_curve
+from hsc.scoring.metrics import ThresholdCurve
+from hsc.scoring.stage import score_curve
 from hsc.store import CamReader
 
 

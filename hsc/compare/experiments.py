@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hsc.errors import ExperimentError
+from hsc.base.errors import ExperimentError
 
 
 @dataclass(frozen=True)

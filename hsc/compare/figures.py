@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from hsc.errors import ExperimentError
-from hsc.settings import LOADER, value_at
+from hsc.base.errors import ExperimentError
+from hsc.base.settings import LOADER, value_at
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hsc.base.errors import ExperimentError
 from hsc.compare.runs import DATA_SEED, SEED, Run, Seeds, differing, same_pictures
-from hsc.errors import ExperimentError
-from hsc.methods.titles import method_title
+from hsc.params.run import method_title
 
 _MOST_PARAMETERS = 3
 """As many stand in a row's name; of rows that differ in more, the notes tell."""

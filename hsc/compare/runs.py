@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
+from hsc.base.errors import ExperimentError, HscError
+from hsc.base.settings import LOADER, flat
 from hsc.compare.figures import FIGURES, digest_of, read_figure, read_lock
 from hsc.compare.snapshots import Snapshot
-from hsc.errors import ExperimentError, HscError
-from hsc.settings import LOADER, flat
 
 PARAMS, LOCK = "params.yaml", "dvc.lock"
 SEED, DATA_SEED = "seed", "prepare_data.seed"

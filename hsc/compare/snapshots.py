@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from hsc.base.errors import ExperimentError
 from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
-from hsc.errors import ExperimentError
 
 WORKSPACE = "workspace"
 _MOST = 20

@@ -20,6 +20,9 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from hsc.base.errors import DataError
+from hsc.base.pool import map_ordered
+from hsc.base.progress import Bars, follow, silent
 from hsc.data import voc
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
@@ -28,9 +31,6 @@ from hsc.data.lists import write_index
 from hsc.data.picture_problems import opened
 from hsc.data.room import check_room
 from hsc.data.unpack import unpack
-from hsc.errors import DataError
-from hsc.pool import map_ordered
-from hsc.progress import Bars, follow, silent
 
 _MEMBERS = {
     "train_aug": "annotations/instances_train2014.json",
@@ -79,7 +79,7 @@ def build(
     annotations_trainval2014.zip. counts: what the splits must have, unless None. limit: only so
     many pictures of each split, the first by name, for a trial; then nothing is counted.
     scored_train: `train` is so many pictures of train_aug, the first by name; all if None.
-    processes: as in `hsc.pool.map_ordered`; the result is the same. bars: shows the progress.
+    processes: as in `hsc.base.pool.map_ordered`; the result is the same. bars: shows the progress.
 
     Raises HscError for an archive or JSON that is damaged or of other make, a split of another
     size, an annotation of an unknown picture or class or, where masks are painted, that cannot be

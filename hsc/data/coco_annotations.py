@@ -11,11 +11,11 @@ from typing import IO, Any, NamedTuple
 
 import ijson
 
+from hsc.base.errors import DataError
+from hsc.base.progress import Bars, Progress, silent
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.lists import check_id
 from hsc.data.unpack import damaged
-from hsc.errors import DataError
-from hsc.progress import Bars, Progress, silent
 
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, OSError)
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.errors import DataError, HscError
+from hsc.base.pool import map_ordered
 from hsc.data.picture_problems import opened
-from hsc.errors import DataError, HscError
-from hsc.pool import map_ordered
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits a value that cameras, scanners and microscopes have."""
@@ -43,7 +43,7 @@ def common_depth(paths: Iterable[Path], processes: int = 1) -> int | None:
     """The least of `DEPTHS` that holds all values of all deep pictures; None if there are none.
 
     A picture that cannot be read counts for nothing: its error is told when it is read. processes:
-    as in `hsc.pool.map_ordered`.
+    as in `hsc.base.pool.map_ordered`.
     """
     highest = [value for value in map_ordered(_highest_in, paths, processes) if value is not None]
     return depth_of(max(highest)) if highest else None

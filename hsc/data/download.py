@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
+from hsc.base.errors import DataError
+from hsc.base.files import hash_file
+from hsc.base.progress import Bars, Progress, silent
 from hsc.data.room import check_room
-from hsc.errors import DataError
-from hsc.files import hash_file
-from hsc.progress import Bars, Progress, silent
 
 _BLOCK = 1 << 20
 _TIMEOUT = 60  # seconds without a byte

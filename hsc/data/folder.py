@@ -22,6 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.errors import DataError, HscError, SaliencyError
+from hsc.base.pool import map_ordered
+from hsc.base.problems import in_one, section, some
+from hsc.base.progress import Progress, follow, unseen
 from hsc.data import voc
 from hsc.data.deep_pictures import common_depth
 from hsc.data.folder_files import FolderFiles, find_files
@@ -41,11 +45,7 @@ from hsc.data.pictures import is_plain, read_picture, shrunk_size
 from hsc.data.preprocessing import resize_picture
 from hsc.data.saliency import check_highest, read_map
 from hsc.data.trial import first_of
-from hsc.errors import DataError, HscError, SaliencyError
-from hsc.params_data import FolderParams
-from hsc.pool import map_ordered
-from hsc.problems import in_one, section, some
-from hsc.progress import Progress, follow, unseen
+from hsc.params.data import FolderParams
 
 _QUALITY = 95  # of a JPEG that is written anew
 

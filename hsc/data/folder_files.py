@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hsc.base.errors import DataError
+from hsc.base.problems import in_one
 from hsc.data.names import normal
 from hsc.data.picture_problems import unreadable
 from hsc.data.pictures import SUFFIXES
-from hsc.errors import DataError
-from hsc.problems import in_one
 
 _PICTURES, _MASKS, _SALIENCY = "JPEGImages", "SegmentationClass", "Saliency"
 _READ = {"tags.csv", "classes.txt", "ImageSets"}

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hsc.base.errors import DataError
+from hsc.base.problems import in_one, some
 from hsc.data import voc
 from hsc.data.folder_files import FolderFiles, stem
 from hsc.data.lists import check_ids, is_id, read_classes, read_lines, read_tags, split_path
 from hsc.data.names import sort_key
 from hsc.data.pictures import SUFFIXES
-from hsc.errors import DataError
-from hsc.problems import in_one, some
 
 VAL_SHARE = 0.25
 """Share of the pictures in val where the folder has no split files: as in `shapes`."""

@@ -8,10 +8,10 @@ import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hsc.base.errors import DataError
+from hsc.base.problems import in_one
 from hsc.data.classes import IGNORE
 from hsc.data.names import alike, joined_names, name_problem, normal
-from hsc.errors import DataError
-from hsc.problems import in_one
 
 
 def split_path(root: Path, split: str) -> Path:

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.errors import DataError
 from hsc.data.classes import IGNORE, palette
 from hsc.data.deep_pictures import is_deep
 from hsc.data.picture_problems import opened
 from hsc.data.pictures import upright
-from hsc.errors import DataError
 
 _SAVE_IT = "save it as a PNG of 8-bit class indices, grey or with VOC's palette"
 _EXACT = ("PNG", "BMP", "TIFF", "GIF")

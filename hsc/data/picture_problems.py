@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from hsc.errors import DataError
+from hsc.base.errors import DataError
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error,

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.errors import PredictionError
 from hsc.data.deep_pictures import eight_bits, is_deep
 from hsc.data.picture_problems import DAMAGE, opened
 from hsc.data.preprocessing import longest_edge_size, resize_picture
 from hsc.data.voc import IMAGE_SUFFIXES
-from hsc.errors import PredictionError
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What counts as a picture in a folder, in small or capital letters."""

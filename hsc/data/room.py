@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from hsc.errors import DataError
+from hsc.base.errors import DataError
 
 
 def check_room(folder: Path, needed: int, what: str) -> None:

@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.errors import SaliencyError
+from hsc.base.files import atomic_folder
+from hsc.base.pool import map_ordered
+from hsc.base.problems import some
+from hsc.base.progress import Bars, Progress, follow, silent, unseen
 from hsc.data import voc
 from hsc.data.deep_pictures import is_deep
 from hsc.data.picture_problems import opened
 from hsc.data.pictures import upright
 from hsc.data.saliency_estimate import METHOD, estimate
 from hsc.data.unpack import unpack
-from hsc.errors import SaliencyError
-from hsc.files import atomic_folder
-from hsc.pool import map_ordered
-from hsc.problems import some
-from hsc.progress import Bars, Progress, follow, silent, unseen
 
 __all__ = [
     "METHOD", "check_highest", "estimate", "read_map", "unpack_published", "write_estimated",
@@ -37,8 +37,8 @@ def write_estimated(
     """Estimate the saliency of the data set's pictures `ids` (see `estimate`).
 
     root: a data set in VOC layout, with its classes and tags. processes: as in
-    `hsc.pool.map_ordered`, they change nothing but the time. progress: called with the number of
-    pictures done and of all.
+    `hsc.base.pool.map_ordered`, they change nothing but the time. progress: called with the number
+    of pictures done and of all.
     Raises HscError for a picture that is missing or damaged, and where OpenCV is not installed.
     """
     data = voc.VocFolder(root)

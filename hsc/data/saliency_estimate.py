@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from hsc.base.errors import SaliencyError
 from hsc.data.pictures import shrunk_size
-from hsc.errors import SaliencyError
 
 METHOD = (
     "mean of robust background detection (Zhu, Liang, Wei, Sun, CVPR 2014; SLIC superpixels of "

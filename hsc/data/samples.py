@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hsc.base.errors import DataError
 from hsc.data.classes import IGNORE
 from hsc.data.stream import Position
 from hsc.data.transforms import (
@@ -23,7 +24,6 @@ from hsc.data.transforms import (
     saliency_plane,
 )
 from hsc.data.voc import VocFolder
-from hsc.errors import DataError
 
 
 def sample_rng(seed: int, position: int) -> random.Random:

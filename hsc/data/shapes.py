@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hsc.base.pool import map_ordered
+from hsc.base.progress import Progress, follow, unseen
 from hsc.data import voc
 from hsc.data.classes import SHAPES_CLASSES
 from hsc.data.lists import write_index
 from hsc.data.shapes_config import ShapesConfig
 from hsc.data.shapes_drawing import Picture, draw
-from hsc.pool import map_ordered
-from hsc.progress import Progress, follow, unseen
 
 __all__ = ["ShapesConfig", "draw_number", "generate"]
 
@@ -36,7 +36,7 @@ def generate(
     """Write the whole data set into `root`, a folder without one.
 
     `progress` is called with the number of pictures done and the number of all; `processes` as in
-    `hsc.pool.map_ordered`, they change nothing but the time.
+    `hsc.base.pool.map_ordered`, they change nothing but the time.
     """
     ids = {
         part: [f"{part}_{number:05d}" for number in range(count)]

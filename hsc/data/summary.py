@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from hsc.base.progress import Progress, follow, unseen
 from hsc.data.voc import SPLITS, VocFolder
-from hsc.progress import Progress, follow, unseen
 
 Facts = dict[str, Any]
 """What metrics/data.json has."""

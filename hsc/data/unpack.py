@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, TypeVar
 
-from hsc.errors import DataError
-from hsc.progress import Progress, unseen
+from hsc.base.errors import DataError
+from hsc.base.progress import Progress, unseen
 
 _Item = TypeVar("_Item")
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.errors import DataError, SaliencyError
 from hsc.data.classes import IGNORE, palette
 from hsc.data.lists import (
     check_id,
@@ -28,7 +29,6 @@ from hsc.data.lists import (
     split_path,
 )
 from hsc.data.picture_problems import opened
-from hsc.errors import DataError, SaliencyError
 
 SPLITS = ("train_aug", "train", "val")
 UNTAGGED_SPLITS = ("val", "test")

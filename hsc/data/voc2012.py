@@ -19,14 +19,14 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from hsc.base.errors import DataError
+from hsc.base.progress import Bars, Progress, follow, silent, unseen
 from hsc.data import voc
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.lists import read_ids, write_index
 from hsc.data.room import check_room
 from hsc.data.trial import first_of
 from hsc.data.unpack import Choice, unpack
-from hsc.errors import DataError
-from hsc.progress import Bars, Progress, follow, silent, unseen
 
 AUGMENTED = "SegmentationClassAug"
 """Folder of the masks for full supervision; no stage reads it."""

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from hsc.distributed import is_first
-from hsc.errors import HscError
+from hsc.base.distributed import is_first
+from hsc.base.errors import HscError
 from hsc.nets.weights import load_whole, save_whole
 
 

@@ -3,8 +3,8 @@
 import csv
 from pathlib import Path
 
+from hsc.base.files import atomic_file
 from hsc.engine.training import History
-from hsc.files import atomic_file
 
 
 def write_history(path: Path, history: History) -> None:

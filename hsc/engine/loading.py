@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from hsc.base.distributed import own_share, processes
+from hsc.base.errors import HscError, MachineError
 from hsc.data.stream import StepSampler
-from hsc.distributed import own_share, processes
 from hsc.engine.runtime import Runtime
-from hsc.errors import HscError, MachineError
 
 
 def step_batches(

@@ -6,9 +6,9 @@ from pathlib import Path
 import pydantic
 import torch
 
+from hsc.base.files import digest_files, digest_json
+from hsc.base.progress import Progress, unseen
 from hsc.data.voc import VocFolder
-from hsc.files import digest_files, digest_json
-from hsc.progress import Progress, unseen
 
 
 def training_key(

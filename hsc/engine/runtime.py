@@ -2,7 +2,7 @@
 
 They change the speed, not the science, so they stand in no command and no lock file:
 `HSC_DEVICE` (cpu, cuda, cuda:1), `HSC_PRECISION` (fp32, bf16), `HSC_WORKERS` (loader processes);
-`HSC_PROCESSES` (CRF processes) is read in `hsc.pool`, what torchrun sets in `hsc.launch`.
+`HSC_PROCESSES` (CRF processes) is read in `hsc.base.pool`, what torchrun sets in `hsc.base.launch`.
 """
 
 import contextlib
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import torch
 
-from hsc.distributed import process_group
-from hsc.errors import MachineError
-from hsc.launch import Place, read_place
-from hsc.memory import keep_freed_memory
+from hsc.base.distributed import process_group
+from hsc.base.errors import MachineError
+from hsc.base.launch import Place, read_place
+from hsc.base.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)

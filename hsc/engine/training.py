@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hsc.distributed import average_gradients, gather
+from hsc.base.distributed import average_gradients, gather
+from hsc.base.errors import HscError, MachineError
+from hsc.base.progress import Bars, silent
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import set_rate
 from hsc.engine.runtime import Runtime
 from hsc.engine.whole_batch import use_whole_batch
-from hsc.errors import HscError, MachineError
-from hsc.progress import Bars, silent
 
 Batch = dict[str, Tensor]
 History = list[dict[str, float]]

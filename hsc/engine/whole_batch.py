@@ -9,7 +9,7 @@ Letters: n pictures of the own share, W processes, C channels, H W cells of a ma
 import torch
 from torch import Tensor, nn
 
-from hsc.distributed import gather, own_share, processes
+from hsc.base.distributed import gather, own_share, processes
 
 
 def use_whole_batch(module: nn.Module) -> None:

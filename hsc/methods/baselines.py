@@ -5,10 +5,10 @@ Letters: N batch, C foreground classes, H W pixels, h w map cells.
 
 from torch import Tensor
 
+from hsc.cam.network import CamMaps, upsample
 from hsc.losses.classification import multilabel_soft_margin
 from hsc.losses.eps import saliency_loss
 from hsc.losses.seam import adaptive_min_pooling, cross_equivariance, equivariance
-from hsc.nets.cam import CamMaps, upsample
 
 Size = tuple[int, int]
 Terms = dict[str, Tensor]

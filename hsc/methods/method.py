@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hsc.distributed import gather
+from hsc.base.distributed import gather
+from hsc.cam.network import CamMaps, CamNetwork
 from hsc.losses.maps import present_probability
 from hsc.methods.baselines import (
     Terms,
@@ -23,9 +24,8 @@ from hsc.methods.baselines import (
     refined_saliency_terms,
     seam_terms,
 )
-from hsc.methods.contrast import HscContrast
+from hsc.methods.hsc import HscContrast
 from hsc.methods.ppc import PpcContrast
-from hsc.nets.cam import CamMaps, CamNetwork
 
 Contrast = HscContrast | PpcContrast
 ContrastMap = Literal["raw", "refined", "softmax"]

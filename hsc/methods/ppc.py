@@ -15,7 +15,7 @@ from hsc.losses.maps import background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_contrast
 from hsc.losses.ppc import batch_prototypes, intra_view_contrast
 from hsc.losses.prototypes import Prototypes
-from hsc.methods.contrast import driving_cam
+from hsc.methods.hsc import driving_cam
 
 
 @dataclass(frozen=True)

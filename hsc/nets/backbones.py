@@ -1,127 +1,28 @@
-"""Backbones: what every one of them offers, the small one, and the table of names.
+"""The table of backbones: their names, and what each can be asked for.
 
-The table is the only place that knows the names, with what each backbone can be asked for; the
-other networks stand in modules of their own (`resnet38`, `torchvision_resnet`).
-
-Letters: N batch, H W pixels, h w map cells (H / stride, rounded up), D channels of the last map.
+A specification is a dictionary of plain values that travels in the weights files, so that a stage
+that reads weights builds the network that was trained, whatever the parameters say now.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from hsc.errors import ExperimentError
-
-
-class Features(NamedTuple):
-    """What a backbone returns: two shallower maps for the PCM and the last one for the head."""
-
-    low: Tensor  # (N, low_channels, *, *), any size
-    mid: Tensor  # (N, mid_channels, *, *), any size
-    final: Tensor  # (N, channels, h, w), not negative
+from hsc.base.errors import ExperimentError, WeightsError
+from hsc.nets.backbone import Backbone
+from hsc.nets.deep_stem_resnet import DeepStemResNet
+from hsc.nets.resnet38 import ResNet38
+from hsc.nets.small_resnet import SmallResNet
+from hsc.nets.torchvision_resnet import TorchvisionResNet
+from hsc.nets.weights import load_state, load_weights
 
 
-class Backbone(nn.Module):
-    """Maps normalised RGB (N, 3, H, W) to `Features`; a subclass sets the channel counts.
+class _Entry(NamedTuple):
+    """What a recipe may ask of a backbone."""
 
-    With `frozen_norm` every batch norm keeps its running statistics in training too, as all CAM
-    methods here do: small batches of crops would spoil the pretrained ones. The backbones that
-    come with published weights keep the norms' scales and offsets as well (`_freeze_scales`).
-    """
-
-    low_channels: int
-    mid_channels: int
-    channels: int
-
-    def __init__(self, frozen_norm: bool = False) -> None:
-        super().__init__()
-        self.frozen_norm = frozen_norm
-
-    def train(self, mode: bool = True) -> "Backbone":
-        super().train(mode)
-        if mode and self.frozen_norm:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
-    def _freeze_scales(self) -> None:
-        """Take the norms' scales and offsets out of training; for the end of `__init__`."""
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.requires_grad_(False)
-
-
-def _conv3x3(in_channels: int, channels: int, stride: int, dilation: int) -> nn.Conv2d:
-    return nn.Conv2d(
-        in_channels, channels, 3, stride, padding=dilation, dilation=dilation, bias=False
-    )
-
-
-class _ResidualBlock(nn.Module):
-    """Pre-activation block: norm, ReLU, 3x3, norm, ReLU, 3x3, plus the (projected) input.
-
-    `dilations` of the first and of the second convolution; the first one has the stride.
-    """
-
-    def __init__(
-        self, in_channels: int, channels: int, stride: int = 1, dilations: tuple[int, int] = (1, 1)
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = _conv3x3(in_channels, channels, stride, dilations[0])
-        self.norm2 = nn.BatchNorm2d(channels)
-        self.conv2 = _conv3x3(channels, channels, 1, dilations[1])
-        self.shortcut = None
-        if stride != 1 or in_channels != channels:
-            self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        activated = F.relu(self.norm1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(activated)
-        return shortcut + self.conv2(F.relu(self.norm2(self.conv1(activated))))
-
-
-class SmallResNet(Backbone):
-    """A residual network for pictures of about 80 pixels, trained from scratch in a minute.
-
-    Stem (stride 2), five blocks in three stages, a 1x1 layer; the last stage trades a stride of 2
-    for a dilation of 2 at output stride 4, as CAM networks do to keep their maps fine.
-    `widths`: channels of the stem, of stage 2, of stage 3 and of the last layer.
-    """
-
-    def __init__(
-        self, widths: Sequence[int], output_stride: int = 4, frozen_norm: bool = False
-    ) -> None:
-        super().__init__(frozen_norm)
-        if output_stride not in (4, 8):
-            raise ValueError(f"output_stride must be 4 or 8, got {output_stride}")
-        stem, middle, deep, last = widths
-        self.low_channels, self.mid_channels, self.channels = stem, middle, last
-        # Without the stride, everything behind it has to look twice as far: then the finer map
-        # holds the coarser one's values at every other cell, and weights fit both.
-        stride, dilation = (2, 1) if output_stride == 8 else (1, 2)
-        self.stem = _conv3x3(3, stem, 2, 1)
-        self.stage1 = _ResidualBlock(stem, stem)
-        self.stage2 = nn.Sequential(_ResidualBlock(stem, middle, 2), _ResidualBlock(middle, middle))
-        self.stage3 = nn.Sequential(
-            _ResidualBlock(middle, deep, stride, (1, dilation)),
-            _ResidualBlock(deep, deep, 1, (dilation, dilation)),
-        )
-        self.norm3 = nn.BatchNorm2d(deep)
-        self.last = nn.Conv2d(deep, last, 1, bias=False)
-        self.norm4 = nn.BatchNorm2d(last)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward(self, image: Tensor) -> Features:
-        low = self.stage1(self.stem(image))
-        mid = self.stage2(low)
-        deep = F.relu(self.norm3(self.stage3(mid)))
-        return Features(low, mid, F.relu(self.norm4(self.last(deep))))
+    build: Callable[[Sequence[int] | None, int, bool], Backbone]  # widths, stride, frozen norm
+    strides: tuple[int, ...]
+    takes_widths: bool = False
 
 
 def _small(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
@@ -129,45 +30,12 @@ def _small(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) 
     return SmallResNet(widths, output_stride, frozen_norm)
 
 
-# The other networks are subclasses of `Backbone`, so their modules import this one.
-def _resnet38(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
-    from hsc.nets.resnet38 import ResNet38
-
-    return ResNet38(frozen_norm)
-
-
-def _resnet50(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
-    from hsc.nets.torchvision_resnet import TorchvisionResNet
-
-    return TorchvisionResNet(50, output_stride, frozen_norm)
-
-
-def _resnet101(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
-    from hsc.nets.torchvision_resnet import TorchvisionResNet
-
-    return TorchvisionResNet(101, output_stride, frozen_norm)
-
-
-def _resnet101s(widths: Sequence[int] | None, output_stride: int, frozen_norm: bool) -> Backbone:
-    from hsc.nets.deep_stem_resnet import DeepStemResNet
-
-    return DeepStemResNet(output_stride, frozen_norm)
-
-
-class _Entry(NamedTuple):
-    """What a recipe may ask of a backbone."""
-
-    build: Callable[[Sequence[int] | None, int, bool], Backbone]
-    strides: tuple[int, ...]
-    takes_widths: bool = False
-
-
 _BACKBONES = {
     "small": _Entry(_small, (4, 8), takes_widths=True),
-    "resnet38": _Entry(_resnet38, (8,)),
-    "resnet50": _Entry(_resnet50, (8, 16)),
-    "resnet101": _Entry(_resnet101, (8, 16)),
-    "resnet101s": _Entry(_resnet101s, (8, 16)),
+    "resnet38": _Entry(lambda _, stride, frozen: ResNet38(frozen), (8,)),
+    "resnet50": _Entry(lambda _, stride, frozen: TorchvisionResNet(50, stride, frozen), (8, 16)),
+    "resnet101": _Entry(lambda _, stride, frozen: TorchvisionResNet(101, stride, frozen), (8, 16)),
+    "resnet101s": _Entry(lambda _, stride, frozen: DeepStemResNet(stride, frozen), (8, 16)),
 }
 
 
@@ -204,25 +72,26 @@ def build_backbone(
     return entry.build(widths, output_stride, frozen_norm)
 
 
-class TagClassifier(nn.Module):
-    """A backbone whose strongest map cells tell the tags: what the warm-up trains.
+def backbone_from_spec(spec: dict[str, Any], frozen_norm: bool) -> Backbone:
+    """`build_backbone` with the keys `backbone`, `widths` and `output_stride` of `spec`."""
+    return build_backbone(
+        spec["backbone"], spec["widths"], spec["output_stride"], frozen_norm=frozen_norm
+    )
 
-    Each class's logit is the mean over the `pool` (a fraction in (0, 1]) strongest cells of its
-    map. With all cells (global average pooling) a small distinctive part is diluted and is learned
-    more slowly; the CAM training that follows averages over all cells.
-    Raises ValueError for a fraction outside (0, 1].
+
+def load_backbone(backbone: Backbone, path: Path, spec: dict[str, Any]) -> dict[str, Any]:
+    """Give a backbone the weights that `prepare_backbone` wrote; return where these came from.
+
+    That is what the file says under `origin`: `kind` (`warm-up` or `import`), `supervision`, and of
+    an import `layout`, `source` and `sha256`. Raises HscError when the file holds another backbone
+    than `spec` describes.
     """
-
-    def __init__(self, backbone: Backbone, num_classes: int, pool: float = 1.0) -> None:
-        super().__init__()
-        if not 0 < pool <= 1:
-            raise ValueError(f"pool has to be in (0, 1], got {pool}")
-        self.backbone = backbone
-        self.head = nn.Conv2d(backbone.channels, num_classes, 1, bias=False)
-        self.pool = pool
-
-    def forward(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) to tag logits (N, C)."""
-        maps = self.head(self.backbone(image).final).flatten(2)  # (N, C, h*w)
-        cells = max(1, round(self.pool * maps.shape[2]))
-        return maps.topk(cells, dim=2).values.mean(dim=2)
+    found, state = load_weights(path, "backbone")
+    for key in ("backbone", "widths"):
+        if found[key] != spec[key]:
+            raise WeightsError(
+                f"{path}: its {key} is {found[key]}, the recipe's is {spec[key]}; "
+                "run prepare_backbone again"
+            )
+    load_state(backbone, state, path)
+    return found.get("origin", {"kind": "not recorded", "supervision": "not recorded"})

@@ -6,13 +6,17 @@ Letters: N batch, C foreground classes, D backbone channels, H W pixels, h w map
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hsc.nets.backbones import Backbone
+from hsc.base.errors import ExperimentError, WeightsError
+from hsc.nets.backbone import Backbone
+from hsc.nets.backbones import backbone_from_spec
+from hsc.nets.weights import load_state, load_weights
 
 
 def _conv_norm(
@@ -113,3 +117,45 @@ class DeepLab(nn.Module):
     def role(self, name: str) -> str:
         """`pretrained` or `new`: the learning-rate group of a parameter by name."""
         return "pretrained" if name.startswith("backbone.") else "new"
+
+
+def deeplab_network(spec: dict[str, Any]) -> DeepLab:
+    """Build a DeepLab.
+
+    Keys: as the backbone's, `class_names`, and `head` with `kind`, `channels`, `norm_momentum`,
+    `dropout`, `dropout_of`; of an `aspp` besides `rates` and `pooled_norm`, of a `largefov`
+    `dilation`. Raises HscError for values that no network has.
+    """
+    backbone = backbone_from_spec(spec, frozen_norm=False)
+    how = spec["head"]
+    return DeepLab(
+        backbone,
+        len(spec["class_names"]),
+        _segmentation_head(backbone.channels, how),
+        how["dropout"],
+        how["dropout_of"],
+    )
+
+
+def load_deeplab(path: Path) -> tuple[DeepLab, dict[str, Any]]:
+    """Read a trained DeepLab in eval mode. Raises HscError as `load_weights`, `load_state`."""
+    spec, state = load_weights(path, "deeplab")
+    try:
+        network = deeplab_network(spec)
+    except KeyError as error:
+        raise WeightsError(
+            f"{path}: its specification has no {error}, as another version wrote it; run "
+            "train_segmentation again"
+        ) from None
+    load_state(network, state, path)
+    return network.eval(), spec
+
+
+def _segmentation_head(in_channels: int, how: dict[str, Any]) -> Aspp | LargeFov:
+    if how["kind"] == "aspp":
+        return Aspp(
+            in_channels, how["channels"], how["rates"], how["pooled_norm"], how["norm_momentum"]
+        )
+    if how["kind"] == "largefov":
+        return LargeFov(in_channels, how["channels"], how["dilation"], how["norm_momentum"])
+    raise ExperimentError(f"head.kind: {how['kind']!r} is unknown; there are: aspp, largefov")

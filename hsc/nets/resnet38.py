@@ -10,7 +10,7 @@ Letters: N batch, H W pixels, h w map cells (H / 8, W / 8, rounded up).
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hsc.nets.backbones import Backbone, Features
+from hsc.nets.backbone import Backbone, Features
 
 # Stages of equal blocks, each at half the size of the one before: name, blocks, channels.
 _STAGES = (("b2", 3, 64, 128), ("b3", 3, 128, 256), ("b4", 6, 256, 512))

@@ -10,7 +10,7 @@ Letters: N batch, H W pixels, h w map cells (H / stride, W / stride, rounded up)
 from torch import Tensor, nn
 from torchvision.models import resnet50, resnet101
 
-from hsc.nets.backbones import Backbone, Features
+from hsc.nets.backbone import Backbone, Features
 
 _BUILDERS = {50: resnet50, 101: resnet101}
 _DILATED = {8: [False, True, True], 16: [False, False, True]}  # layer2, layer3, layer4

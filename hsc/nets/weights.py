@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from hsc.errors import WeightsError
-from hsc.files import atomic_file
+from hsc.base.errors import WeightsError
+from hsc.base.files import atomic_file
 
 _FORMAT = 1
 
@@ -146,3 +146,12 @@ def load_state(module: torch.nn.Module, state: dict[str, torch.Tensor], path: Pa
     """
     check_state(module.state_dict(), state, path)
     module.load_state_dict(state)
+
+
+def check_classes(path: Path, spec: dict[str, Any], class_names: tuple[str, ...]) -> None:
+    """Raise HscError when weights were trained for other classes than the data set has."""
+    if tuple(spec["class_names"]) != class_names:
+        raise WeightsError(
+            f"{path}: trained for the classes {', '.join(spec['class_names'])}, the data set has "
+            f"{', '.join(class_names)}; train again on this data set"
+        )

@@ -12,12 +12,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hsc import params as parameters
+from hsc.base.errors import HscError
+from hsc.base.progress import Progress, unseen
+from hsc.base.run_record import records_folder
 from hsc.compare.figures import FIGURES
 from hsc.data.voc import read_image
-from hsc.errors import HscError
-from hsc.params import Recipe, RunParams
-from hsc.progress import Progress, unseen
+from hsc.params import recipe as parameters
+from hsc.params.recipe import Recipe
+from hsc.params.run import RunParams
 from hsc.report.provenance import (
     Change,
     Commit,
@@ -41,7 +43,6 @@ from hsc.report.reading import (
     read_table,
 )
 from hsc.report.timings import Timing, read_timings
-from hsc.run_record import records_folder
 from hsc.store import CamReader
 
 _Value = TypeVar("_Value")

@@ -10,9 +10,9 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hsc import duration
+from hsc.base import duration
+from hsc.base.files import atomic_file
 from hsc.data.room import amount
-from hsc.files import atomic_file
 from hsc.report import charts, words
 from hsc.report.facts import STEPS, Confusion, Facts, Panel, Training
 from hsc.report.papers import TABULATED_IN, Published, published

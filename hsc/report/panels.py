@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from hsc.base.files import write_json
 from hsc.data.classes import BACKGROUND, IGNORE, palette
-from hsc.files import write_json
-from hsc.overlay import blend, colour_labels
+from hsc.data.overlay import blend, colour_labels
 from hsc.report.sheet import Sheet, fit, shorten, text_width
 
 MOST_CAMS = 3

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from hsc.errors import HscError
-from hsc.files import digest_file
-from hsc.psa_off import OFF
+from hsc.base.errors import HscError
+from hsc.base.files import digest_file
+from hsc.base.settings import LOADER, flat, value_at
+from hsc.psa.off import OFF
 from hsc.report.timings import Timing
-from hsc.settings import LOADER, flat, value_at
 
 PACKAGES = (
     "hsc", "torch", "torchvision", "numpy", "scipy", "pydensecrf2",

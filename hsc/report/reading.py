@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import ConfigDict, Field
 
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 
 _Model = TypeVar("_Model", bound=pydantic.BaseModel)
 _AGAIN = "delete it and run {stage} again"

@@ -16,7 +16,7 @@ from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 from PIL import Image
 
-from hsc.files import atomic_file
+from hsc.base.files import atomic_file
 
 _DPI = 128  # a power of two: widths in inches are exact, so no pixel is lost to rounding
 _FONT = "DejaVu Sans"  # comes with matplotlib, so it is there and the same everywhere

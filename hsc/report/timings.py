@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from hsc.progress import Progress, follow, unseen
-from hsc.run_record import RunRecord, find_record
+from hsc.base.progress import Progress, follow, unseen
+from hsc.base.run_record import RunRecord, find_record
 
 
 @dataclass(frozen=True)

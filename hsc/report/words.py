@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from hsc.methods.titles import method_title
-from hsc.params import FetchParams, WarmupParams
+from hsc.base.settings import flat
+from hsc.params.base import FetchParams
+from hsc.params.recipe import WarmupParams
+from hsc.params.run import method_title
 from hsc.report.facts import Facts, Training
 from hsc.report.papers import Published
 from hsc.report.reading import Origin, plain
-from hsc.settings import flat
 
 PAPERS_DATA = "voc2012"
 """The data set that the papers' figures are of."""

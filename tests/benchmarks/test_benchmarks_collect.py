@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from benchmarks import collect
 from benchmarks.rows import parse_name
 from benchmarks.runs import read_runs
+from hsc.base.errors import HscError
 from hsc.compare.experiments import experiment_refs
-from hsc.errors import HscError
 from tests.experiment_repository import Repository, run_files
 
 LOG = """\

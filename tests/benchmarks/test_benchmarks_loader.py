@@ -15,9 +15,9 @@ from benchmarks import reference_loader
 from benchmarks.part import Disagreement
 from benchmarks.parts import loader
 from benchmarks.reference_loader import plain_crop
+from hsc.base.errors import HscError
 from hsc.data.preprocessing import MEAN, STD
 from hsc.data.transforms import Augmentation
-from hsc.errors import HscError
 
 HOW = Augmentation(32, (30, 48), 0.5, 0.3, 0.3, 0.3, 0.1)
 TINY: dict[str, Any] = {

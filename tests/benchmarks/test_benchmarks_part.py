@@ -15,7 +15,7 @@ from benchmarks import part, part_table
 from benchmarks.part import PartResult, part_names, side_by_side
 from benchmarks.part_table import read_parts, refreshed, table, write_parts, write_table
 from benchmarks.surroundings import cpu_name, surroundings
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESULT = PartResult("one", "slowly", "quickly", 6.1234, 0.1, 61.234, 50, "all the same")

@@ -11,11 +11,11 @@ from benchmarks import reference
 from benchmarks.part import Disagreement
 from benchmarks.parts import cam_store, crf_workers, threshold_curve, threshold_curve_files
 from benchmarks.scene import scenes, write_folder
+from hsc.base.errors import HscError
+from hsc.cam.seeds import threshold_seeds
 from hsc.data.classes import VOC_CLASSES
 from hsc.data.voc import write_mask
-from hsc.errors import HscError
-from hsc.metrics import ThresholdCurve, confusion, scores
-from hsc.seeds import threshold_seeds
+from hsc.scoring.metrics import ThresholdCurve, confusion, scores
 
 TINY: dict[str, Any] = {"pictures": 3, "size": (40, 56)}
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from benchmarks import queue
 from benchmarks.rows import MAIN, select
+from hsc.base.errors import HscError
 from hsc.compare.experiments import Experiment
-from hsc.errors import HscError
 
 STATUS = """\
 Task     Name          Created    Status

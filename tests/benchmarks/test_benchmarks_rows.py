@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rows import ABLATION, MAIN, parse_name, run_name, select
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks.runs import Run, merge, read_runs, write_runs
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 
 
 def make(experiment: str = "a", day: int = 1, **changes: Any) -> Run:

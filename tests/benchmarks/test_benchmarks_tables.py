@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from benchmarks import tables
 from benchmarks.rows import ABLATION, MAIN, select
 from benchmarks.runs import Run, read_runs, write_runs
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

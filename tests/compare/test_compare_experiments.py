@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.compare.experiments import committed_texts, experiment_refs, git
-from hsc.errors import HscError
 from tests.experiment_repository import Repository
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from hsc.base.errors import HscError
 from hsc.compare.figures import FIGURES, digest_of, is_current, read_figure, read_lock
-from hsc.errors import HscError
 from tests.experiment_repository import run_files
 from tests.import_closure import ROOT
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.compare.rows import Row, find_row, make_rows, pairs, why_unpaired
-from hsc.errors import HscError
 from tests.compare.made_runs import make_run
 
 

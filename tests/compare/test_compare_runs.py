@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.compare.runs import Run, differing, read_run, same_pictures
 from hsc.compare.snapshots import resolve
-from hsc.errors import HscError
 from tests.compare.made_runs import make_run
 from tests.experiment_repository import run_files
 

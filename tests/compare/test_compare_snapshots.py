@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.compare.snapshots import Snapshot, resolve
-from hsc.errors import HscError
 from tests.experiment_repository import Repository
 
 

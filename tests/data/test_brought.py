@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsc.base.errors import HscError
+from hsc.base.machine_problems import describe_problem
 from hsc.data import voc
 from hsc.data.lists import split_path
 from hsc.data.needs import NOTHING, Needs
+from hsc.data.stage import Where, make
 from hsc.data.summary import shown
 from hsc.data.voc import VocFolder
-from hsc.data_stage import Where, make
-from hsc.errors import HscError
-from hsc.machine_problems import describe_problem
-from hsc.params_data import FolderParams
+from hsc.params.data import FolderParams
 from tests.data.brought import (
     IDS,
     SIZE,

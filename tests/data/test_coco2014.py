@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hsc.base.errors import HscError
+from hsc.base.progress import Progress, silent
 from hsc.data.classes import COCO_CLASSES
 from hsc.data.coco2014 import build
 from hsc.data.voc import VocFolder
-from hsc.errors import HscError
-from hsc.progress import Progress, silent
 from tests.data.coco_archives import (
     annotation_entry,
     compressed_runs,

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.data.coco_annotations import Annotation, AnnotationFile, Picture
-from hsc.errors import HscError
 from tests.data.coco_archives import annotation_entry, image_entry, instances, pack, rectangle
 
 MEMBER = "annotations/instances_val2014.json"

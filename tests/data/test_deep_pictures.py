@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from hsc.base.errors import HscError
 from hsc.data.deep_pictures import DEPTHS, common_depth, depth_of
 from hsc.data.pictures import is_plain, read_picture
-from hsc.errors import HscError
 from tests.data.raw_png import GREY, GREY_WITH_ALPHA, RGB, chunk, write_png
 
 TWELVE = np.array([[0, 15, 16, 2048, 4095]], np.uint16)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hsc.base.errors import HscError
+from hsc.base.progress import Progress
 from hsc.data import room
 from hsc.data.download import Archive, digest, downloads_folder, fetch
-from hsc.errors import HscError
-from hsc.progress import Progress
 
 CONTENT = bytes(range(256)) * 5000  # 1.28 MB
 DIGEST = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

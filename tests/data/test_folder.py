@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsc.base.errors import HscError
+from hsc.base.progress import unseen
 from hsc.data import folder, voc
 from hsc.data.folder_lists import split_by_id
 from hsc.data.lists import split_path, write_index
 from hsc.data.needs import Needs
 from hsc.data.voc import VocFolder
-from hsc.errors import HscError
-from hsc.params_data import FolderParams
-from hsc.progress import unseen
+from hsc.params.data import FolderParams
 from tests.stage_runs import contents
 
 

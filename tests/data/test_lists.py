@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.data.lists import read_classes, read_ids, read_tags
-from hsc.errors import HscError
 
 
 def write(path: Path, text: str) -> Path:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from hsc.base.errors import HscError
 from hsc.data.classes import palette
 from hsc.data.own_masks import read_own_mask
 from hsc.data.voc import read_mask, write_mask
-from hsc.errors import HscError
 from tests.data.raw_png import GREY, write_png
 
 VOC = palette()

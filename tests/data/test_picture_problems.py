@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsc.base.errors import HscError
 from hsc.data.picture_problems import opened, unreadable
 from hsc.data.pictures import SUFFIXES, is_plain, read_picture
-from hsc.errors import HscError
 
 
 def said_of(path: Path) -> str:

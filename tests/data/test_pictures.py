@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hsc.base.errors import HscError
 from hsc.data.pictures import (
     find_pictures,
     is_plain,
@@ -16,7 +17,6 @@ from hsc.data.pictures import (
     shrunk_size,
 )
 from hsc.data.voc import VocFolder, read_image
-from hsc.errors import HscError
 from tests.tiny_folder import tiny_folder
 
 

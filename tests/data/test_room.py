@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.data import room
 from hsc.data.room import amount, check_room
-from hsc.errors import HscError
 
 
 @pytest.mark.parametrize(

@@ -13,17 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hsc.data.saliency import (
-    METHOD,
-    check_highest,
-    estimate,
-    read_map,
-    unpack_published,
-    write_estimated,
-)
+from hsc.base.errors import HscError
+from hsc.base.progress import Progress
+from hsc.data.saliency import check_highest, read_map, unpack_published, write_estimated
+from hsc.data.saliency_estimate import METHOD, estimate
 from hsc.data.voc import VocFolder
-from hsc.errors import HscError
-from hsc.progress import Progress
 from tests.data.raw_png import GREY, write_png
 from tests.tiny_folder import tiny_folder
 

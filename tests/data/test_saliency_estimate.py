@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from hsc.base.errors import HscError
 from hsc.data.saliency_estimate import (
     METHOD,
     Regions,
@@ -16,8 +17,8 @@ from hsc.data.saliency_estimate import (
     estimate,
     region_saliency,
 )
-from hsc.data.shapes import ShapesConfig, draw_number
-from hsc.errors import HscError
+from hsc.data.shapes import draw_number
+from hsc.data.shapes_config import ShapesConfig
 
 
 def grid(colour: np.ndarray) -> Regions:

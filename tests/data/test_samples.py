@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageFile
 from torch.utils.data import StackDataset
 
+from hsc.base.errors import HscError
 from hsc.data.classes import IGNORE
 from hsc.data.preprocessing import normalise
 from hsc.data.samples import CamSamples, SegmentationSamples, sample_rng
@@ -18,7 +19,6 @@ from hsc.data.transforms import Augmentation, augment, image_plane
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order, step_batches
 from hsc.engine.runtime import Runtime
-from hsc.errors import HscError
 from tests.tiny_folder import tiny_folder
 
 HOW = Augmentation(14, (12, 20), 0.5, brightness=0.2, hue=0.05)

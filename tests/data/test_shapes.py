@@ -8,7 +8,8 @@ import pytest
 from scipy import ndimage
 
 from hsc.data.classes import IGNORE, SHAPES_CLASSES
-from hsc.data.shapes import ShapesConfig, draw_number, generate
+from hsc.data.shapes import draw_number, generate
+from hsc.data.shapes_config import ShapesConfig
 from hsc.data.shapes_drawing import COMPANIONS, SCENES, Picture
 from hsc.data.voc import VocFolder
 

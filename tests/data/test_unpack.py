@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.data.unpack import unpack
-from hsc.errors import HscError
 
 FILES = {"VOC/a.txt": b"one", "VOC/sub/b.txt": b"two" * 1_000_000, "VOC/c.jpg": b""}
 KINDS = ["tar", "tar.gz", "zip"]

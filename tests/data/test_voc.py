@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hsc.base.errors import HscError
 from hsc.data import voc
 from hsc.data.classes import palette
 from hsc.data.lists import split_path, write_index
 from hsc.data.voc import VocFolder
-from hsc.errors import HscError
 
 CLASSES = ("cat", "dog", "owl")
 

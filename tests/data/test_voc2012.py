@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.data.voc import VocFolder, read_mask
 from hsc.data.voc2012 import build, read_objects, read_sbd_mask
-from hsc.errors import HscError
 from tests.data import voc_archives as made
 from tests.data.voc_archives import TEST, TRAIN, TRAIN_AUG, VAL, pack
 

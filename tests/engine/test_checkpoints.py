@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from hsc.base.errors import HscError
 from hsc.engine.checkpoints import ResumeFile
-from hsc.errors import HscError
 
 STATE = {
     "step": 3,

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.label_training import label_optimiser, train_on_labels
-from hsc.engine.segmentation_training import segmentation_spec
-from hsc.nets.build import deeplab_network
-from hsc.params_segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.nets.deeplab import deeplab_network
+from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.segmentation.training import segmentation_spec
 from tests.watched import Watched
 
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hsc.base.errors import HscError
 from hsc.data.samples import CamSamples
 from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order, step_batches
 from hsc.engine.runtime import detect_runtime
-from hsc.errors import HscError
-from hsc.params import AugmentationParams
+from hsc.params.base import AugmentationParams
 
 Batch = dict[str, Tensor]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pydantic
 import pytest
 
+from hsc.base.errors import HscError
 from hsc.data.voc import VocFolder, layout, write_grey, write_mask
 from hsc.engine.resume_key import training_key
-from hsc.errors import HscError
 from tests.tiny_folder import tiny_folder
 from tests.watched import Watched
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from hsc.base.errors import HscError
 from hsc.engine import runtime
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread, seed_torch
-from hsc.errors import HscError
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hsc.base.errors import HscError
+from hsc.base.progress import Bars, silent
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.optimisers import build_optimiser, parameter_groups
 from hsc.engine.training import train
-from hsc.errors import HscError
-from hsc.progress import Bars, silent
 from tests.watched import Watched
 
 STEPS = 11

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing, nn
 
-from hsc.distributed import average_gradients, gather, own_share
+from hsc.base.distributed import average_gradients, gather, own_share
 from hsc.engine.whole_batch import use_whole_batch
 
 N, W = 4, 2

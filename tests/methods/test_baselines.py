@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from hsc.cam.network import CamMaps, upsample
 from hsc.losses.classification import multilabel_soft_margin
 from hsc.losses.eps import saliency_loss
 from hsc.losses.seam import adaptive_min_pooling, cross_equivariance, equivariance
@@ -15,7 +16,6 @@ from hsc.methods.baselines import (
     refined_saliency_terms,
     seam_terms,
 )
-from hsc.nets.cam import CamMaps, upsample
 
 N, C = 2, 3
 SIZES = [(16, 16), (10, 10)]

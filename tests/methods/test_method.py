@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsc.engine.cam_training import build_method
 from hsc.losses.maps import present_probability
 from hsc.losses.seam import equivariance
 from hsc.methods.method import Method, needs_pcm
-from hsc.params import NetworkParams, RunParams, TrainCamParams
+from hsc.methods.training import build_method
+from hsc.params.recipe import NetworkParams, TrainCamParams
+from hsc.params.run import RunParams
 
 CLASSES = ("a", "b", "c")
 CROP, VIEW2 = 32, 20

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from hsc.engine.cam_training import build_method
 from hsc.losses.maps import background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_contrast
 from hsc.losses.ppc import batch_prototypes
-from hsc.methods.contrast import driving_cam
+from hsc.methods.hsc import driving_cam
 from hsc.methods.method import Method
 from hsc.methods.ppc import PpcContrast, PpcSettings
-from hsc.params import NetworkParams, RunParams, TrainCamParams
+from hsc.methods.training import build_method
+from hsc.params.recipe import NetworkParams, TrainCamParams
+from hsc.params.run import RunParams
 
 ALL_ON = PpcSettings(
     gamma=0.1,

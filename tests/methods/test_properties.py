@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from hsc.engine.cam_training import build_method
+from hsc.cam.network import CamMaps
 from hsc.losses import maps, seam
 from hsc.losses.class_level import class_contrast, class_representations
 from hsc.losses.eps import saliency_loss, saliency_prediction
@@ -27,8 +27,9 @@ from hsc.losses.ppc import batch_prototypes, intra_view_contrast, semi_hard_cont
 from hsc.losses.prototypes import Prototypes
 from hsc.losses.roi import clamped_similarity, pool_region, push_apart, roi_contrast
 from hsc.methods.method import Method
-from hsc.nets.cam import CamMaps
-from hsc.params import NetworkParams, RunParams, TrainCamParams
+from hsc.methods.training import build_method
+from hsc.params.recipe import NetworkParams, TrainCamParams
+from hsc.params.run import RunParams
 
 CLASSES = ("a", "b", "c")
 C, CROP = len(CLASSES), 32

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from hsc.errors import HscError
-from hsc.nets.backbones import SmallResNet, TagClassifier, backbone_names, build_backbone
+from hsc.base.errors import HscError
+from hsc.nets.backbones import backbone_names, build_backbone
+from hsc.nets.small_resnet import SmallResNet
+from hsc.weights.warmup import TagClassifier
 
 WIDTHS = (4, 6, 8, 10)
 

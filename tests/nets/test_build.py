@@ -8,19 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from hsc.errors import HscError
-from hsc.nets.backbones import SmallResNet, build_backbone
-from hsc.nets.build import (
-    cam_network,
-    check_classes,
-    deeplab_network,
-    load_backbone,
-    load_cam_network,
-    load_deeplab,
-)
-from hsc.nets.cam import ContextProjector
-from hsc.nets.deeplab import Aspp, LargeFov
-from hsc.nets.weights import save_weights
+from hsc.base.errors import HscError
+from hsc.cam.network import ContextProjector, cam_network, load_cam_network
+from hsc.nets.backbones import build_backbone, load_backbone
+from hsc.nets.deeplab import Aspp, LargeFov, deeplab_network, load_deeplab
+from hsc.nets.small_resnet import SmallResNet
+from hsc.nets.weights import check_classes, save_weights
 
 CAM = {
     "backbone": "small",

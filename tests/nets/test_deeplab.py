@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from hsc.nets.backbones import SmallResNet
 from hsc.nets.deeplab import Aspp, DeepLab, LargeFov
+from hsc.nets.small_resnet import SmallResNet
 
 
 def make(kind: str = "aspp", **options: object) -> DeepLab:

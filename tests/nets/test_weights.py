@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 from hsc.nets.weights import load_state, load_weights, load_whole, save_weights, save_whole
 
 SPEC = {"backbone": "small", "widths": [1, 2], "dropout": 0.5, "pcm": None}

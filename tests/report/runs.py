@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from hsc.base.files import write_json
+from hsc.base.run_record import RunRecord, digest_product, write_record
 from hsc.data.classes import VOC_CLASSES, palette
-from hsc.files import write_json
-from hsc.psa_off import NO_STEPS, write_off_file
+from hsc.psa.off import NO_STEPS, write_off_file
 from hsc.report.facts import Where
-from hsc.run_record import RunRecord, digest_product, write_record
 from hsc.store import CamWriter
 from tests.stage_runs import ROOT, change
 

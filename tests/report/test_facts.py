@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hsc.errors import HscError
+from hsc.base.errors import HscError
 from hsc.report.facts import STEPS, TRAININGS, Facts, gather
 from tests.report.runs import TERMS, Run, make_run
 from tests.stage_runs import change

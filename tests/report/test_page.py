@@ -227,9 +227,9 @@ def test_gpu_memory_has_a_column_where_a_gpu_was_used(tmp_path: Path) -> None:
 def test_how_to_reproduce_it(bare: Facts) -> None:
     clean = Commit("f" * 40, (), ())
     assert "is that commit's, without changes" in render(dataclasses.replace(bare, commit=clean))
-    changed = render(dataclasses.replace(bare, commit=Commit("f" * 40, ("hsc/crf.py",), ("a=1",))))
+    changed = render(dataclasses.replace(bare, commit=Commit("f" * 40, ("hsc/x.py",), ("a=1",))))
     assert "dvc exp run -S a=1" in changed
-    assert "Changed: hsc/crf.py" in changed
+    assert "Changed: hsc/x.py" in changed
     assert "no override" in render(dataclasses.replace(bare, commit=Commit("f" * 40, (), None)))
     assert "No git repository" in render(dataclasses.replace(bare, commit=None))
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hsc.errors import HscError
-from hsc.psa_off import write_off_file
+from hsc.base.errors import HscError
+from hsc.base.run_record import RunRecord
+from hsc.psa.off import write_off_file
 from hsc.report.provenance import (
     Change,
     Weights,
@@ -19,7 +20,6 @@ from hsc.report.provenance import (
     read_weights,
 )
 from hsc.report.timings import STAGES, Timing
-from hsc.run_record import RunRecord
 from tests.stage_runs import change
 
 PARAMS = {"seed": 0, "data": "shapes", "baseline": "seam", "hsc": {"gamma": 0.1, "class": True}}

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from hsc.data.classes import palette
-from hsc.overlay import colour_labels
+from hsc.data.overlay import colour_labels
 from hsc.report.panels import (
     IGNORED,
     LegendEntry,

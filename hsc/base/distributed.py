@@ -1,0 +1,104 @@
+"""What the processes of a distributed training exchange; without others nothing is exchanged.
+
+The losses of a method are of the whole batch (prototypes, pairs of pictures, shares of the
+strongest pixels), so every process computes them on everybody's maps: `gather` what the networks
+said of the own share of the batch, compute the same loss everywhere, `average_gradients` after
+`backward`. That gives the gradients of a single process that has the whole batch.
+
+`process_group` joins the processes that torchrun started.
+
+Letters: N batch, W processes.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from hsc.base.launch import Place
+
+_Item = TypeVar("_Item")
+
+
+def processes() -> int:
+    """How many processes train together: 1 without a process group."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and talks: rank 0, or alone."""
+    return processes() == 1 or dist.get_rank() == 0
+
+
+@contextlib.contextmanager
+def process_group(place: Place, device: torch.device) -> Iterator[None]:
+    """Train with the other processes inside: NCCL between GPUs, Gloo between CPUs.
+
+    Alone there is no group. Returns once all processes have arrived.
+    """
+    if place.processes == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def own_share(batch: Sequence[_Item]) -> Sequence[_Item]:
+    """This process's part of the whole batch, in its order: process r has the r-th of W parts.
+
+    Raises ValueError when the batch cannot be shared out evenly.
+    """
+    count = processes()
+    if len(batch) % count:
+        raise ValueError(f"a batch of {len(batch)} cannot be shared among {count} processes")
+    if count == 1:
+        return batch
+    size = len(batch) // count
+    return batch[dist.get_rank() * size : (dist.get_rank() + 1) * size]
+
+
+def gather(own: Tensor) -> Tensor:
+    """Every process's (N / W, ...) in the order of the batch, (N, ...), differentiable.
+
+    The shape has to be the same everywhere. A gradient that reaches the result comes back as the
+    sum of the gradients of all processes, W times a single process's where all compute the same
+    loss; the average of the parameters' gradients takes the W out again. Alone: `own` itself.
+    """
+    return own if processes() == 1 else _Gather.apply(own)
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes; alone, leave it as it is.
+
+    A parameter without a gradient is left out, which has to be so in every process.
+    """
+    if processes() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is not None:
+            dist.all_reduce(parameter.grad)
+            parameter.grad /= processes()
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor) -> Tensor:
+        ctx.size = len(own)
+        own = own.contiguous()
+        parts = [torch.empty_like(own) for _ in range(processes())]
+        dist.all_gather(parts, own)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.narrow(0, dist.get_rank() * ctx.size, ctx.size)

@@ -1,0 +1,1 @@
+"""The CAM network, its inference, the seeds."""

@@ -1,0 +1,104 @@
+"""Seeds of a whole data set: the sweep, the choice of the threshold, the files.
+
+Letters: T thresholds.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsc.base.errors import DataError
+from hsc.base.files import atomic_file
+from hsc.base.progress import Progress, follow, unseen
+from hsc.cam.seeds import threshold_seeds
+from hsc.data.voc import VocFolder, write_mask
+from hsc.scoring.metrics import ThresholdCurve, report, unscored
+from hsc.scoring.stage import choose_threshold, score_curve
+from hsc.store import CamReader
+
+SWEEP = np.arange(100) / 100
+"""The thresholds of the sweep: 0.00 to 0.99 (the papers stop at 0.59, too low for some maps)."""
+
+
+def score_seeds(
+    folder: VocFolder,
+    cams: CamReader,
+    threshold: float | str,
+    progress: Progress = unseen,
+) -> tuple[dict[str, Any], ThresholdCurve | None]:
+    """Score `train` at the threshold used and at the sweep's best one.
+
+    The report has `threshold`, the scores at it, and `best_threshold` and `best_mIoU` of the
+    sweep, so that neither is mistaken for the other. Without masks a numeric threshold gives an
+    empty report and no curve. Raises HscError when `best` is asked for and there are no masks.
+    """
+    if not folder.has_masks("train"):
+        if threshold == "best":
+            raise DataError(
+                f"seeds.threshold: best needs masks and {folder.root} has none; give a number, "
+                "for instance -S seeds.threshold=0.3"
+            )
+        return {**unscored("train"), "threshold": float(threshold)}, None
+    curve = score_curve(folder, cams, "train", _sweep(threshold), progress)
+    used, best = choose_threshold(threshold, curve)
+    position = _position(curve, used)
+    names = ["background", *folder.class_names]
+    images = len(folder.ids("train"))
+    scores = report(curve.confusions()[position], names, "train", images)
+    best_miou = round(100 * float(curve.best()[1]), 4)
+    return {
+        **scores,
+        "threshold": used,
+        "best_threshold": best,
+        "best_mIoU": best_miou,
+    }, curve
+
+
+def _sweep(threshold: float | str) -> NDArray[np.float64]:
+    """The sweep, with a fixed threshold in it even where it lies between two of its steps."""
+    if threshold == "best" or np.isclose(SWEEP, threshold).any():
+        return SWEEP
+    return np.union1d(SWEEP, [threshold])
+
+
+def write_seeds(
+    cams: CamReader,
+    threshold: float,
+    folder: Path,
+    progress: Progress = unseen,
+) -> None:
+    """Write the seeds of every picture in the CAM file as palette PNGs."""
+    for image_id in follow(cams.ids, len(cams.ids), progress):
+        cam, classes = cams.read(image_id)
+        write_mask(folder / f"{image_id}.png", threshold_seeds(cam, classes, threshold))
+
+
+def write_curve(curve: ThresholdCurve | None, used: float, path: Path) -> None:
+    """Write `threshold,mIoU,precision,recall,mark`, a line a threshold; without a curve none.
+
+    Scores are in percent. mark: `used`, `best` or `used and best` in the line of that threshold,
+    else nothing. used: one of the curve's thresholds.
+    """
+    with atomic_file(path) as partial, partial.open("w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["threshold", "mIoU", "precision", "recall", "mark"])
+        if curve is not None:
+            writer.writerows(_curve_rows(curve, used))
+
+
+def _curve_rows(curve: ThresholdCurve, used: float) -> Iterator[list[str]]:
+    best, _ = curve.best()
+    marked = {"used": _position(curve, used), "best": _position(curve, best)}
+    scores = 100 * np.column_stack([curve.miou(), curve.precision_recall()])
+    for position, (threshold, row) in enumerate(zip(curve.thresholds, scores, strict=True)):
+        mark = " and ".join(name for name, at in marked.items() if at == position)
+        yield [*(f"{value:.4f}" for value in (threshold, *row)), mark]
+
+
+def _position(curve: ThresholdCurve, threshold: float) -> int:
+    """Where the threshold is in the curve; a sum of steps may differ from it in the last bit."""
+    return int(np.argmin(np.abs(curve.thresholds - threshold)))

@@ -1,0 +1,101 @@
+"""Mean-field inference of the dense CRF with its exact kernels, for a batch of small pictures.
+
+pydensecrf filters on a permutohedral lattice, an approximation whose cost grows with the number of
+pixels; it takes one picture at a time, on one CPU core. At the sizes at which HSC refines its
+pseudo labels the whole matrix of pixel pairs fits, and then the kernels need no approximation: a
+few matrix products for all pictures and views, on any device.
+
+Letters: V labellings of each picture (views), N batch, H W pixels, P = H*W, L labels of the data
+set, K labels that occur in a picture.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from hsc.crf.dense import CrfConfig
+
+_LOWEST_EXPONENT = -60.0  # exp is many times slower where its result underflows
+_PAIRS_AT_ONCE = 1 << 26  # entries of the pair matrices of one chunk: 256 MiB
+
+
+def refine_labels(
+    image: Tensor, labels: Tensor, num_labels: int, config: CrfConfig, gt_prob: float = 0.7
+) -> Tensor:
+    """What `hsc.crf.dense.refine_labels` approximates, for V labellings of each of N pictures.
+
+    image: (N, H, W, 3), RGB in 0..255. labels: int64 (V, N, H, W) in 0..L-1. num_labels: L >= 2,
+    the background included. gt_prob: in (0, 1), the probability that a pixel keeps its label; the
+    rest is spread over the other labels. Returns int64 (V, N, H, W). Memory: 4 (H*W)^2 bytes a
+    picture. Source: Krähenbühl & Koltun 2011, algorithm 1, kernels normalised symmetrically.
+    Raises ValueError for shapes or probabilities outside these.
+    """
+    v, n, h, w = labels.shape
+    if image.shape != (n, h, w, 3):
+        raise ValueError(f"image must be {(n, h, w, 3)}, got {tuple(image.shape)}")
+    if not 0 < gt_prob < 1 or num_labels < 2:
+        raise ValueError(f"gt_prob {gt_prob} must lie in (0, 1), num_labels {num_labels} above 1")
+    position = _positions(h, w, image.device)
+    near = config.gaussian_compat * _normalised_kernel(position[None] / config.gaussian_sxy)
+    chunk = max(1, _PAIRS_AT_ONCE // (h * w) ** 2)
+    refined = []
+    for pictures, drawn in zip(image.split(chunk), labels.split(chunk, dim=1), strict=True):
+        colour = pictures.reshape(-1, h * w, 3) / config.bilateral_srgb
+        place = (position / config.bilateral_sxy).expand(len(pictures), -1, -1)
+        alike = _normalised_kernel(torch.cat([place, colour], dim=2))
+        kernel = alike.mul_(config.bilateral_compat).add_(near)
+        refined.append(_infer(kernel, drawn.flatten(2), num_labels, config.iterations, gt_prob))
+    return torch.cat(refined, dim=1).view(v, n, h, w)
+
+
+def _positions(h: int, w: int, device: torch.device) -> Tensor:
+    """(P, 2) pixel coordinates."""
+    rows = torch.arange(h, device=device, dtype=torch.float32)
+    columns = torch.arange(w, device=device, dtype=torch.float32)
+    return torch.cartesian_prod(rows, columns)
+
+
+def _normalised_kernel(features: Tensor) -> Tensor:
+    """(N, P, F) to (N, P, P): exp(-|f_i - f_j|^2 / 2), each entry divided by the roots of its row's
+    and its column's sum."""
+    features = features - features.mean(dim=1, keepdim=True)  # smaller squares, fewer digits lost
+    half_square = features.square().sum(dim=2, keepdim=True) / 2
+    one = torch.ones_like(half_square)
+    left = torch.cat([features, -half_square, one], dim=2)
+    right = torch.cat([features, one, -half_square], dim=2)
+    kernel = torch.bmm(left, right.mT).clamp_(_LOWEST_EXPONENT, 0).exp_()
+    scale = kernel.sum(dim=2).rsqrt_()
+    return kernel.mul_(scale[:, :, None]).mul_(scale[:, None])
+
+
+def _infer(kernel: Tensor, labels: Tensor, num_labels: int, iterations: int, gt: float) -> Tensor:
+    """Kernel (N, P, P) and labels (V, N, P) to refined labels (V, N, P).
+
+    The labels that are in no view of a picture all behave alike, so one stands for all of them, as
+    in `hsc.crf.dense.refine_labels`: its unary is lower by log m and its Potts weight is divided
+    by m.
+    """
+    v, n, p = labels.shape
+    present = torch.zeros(n, num_labels, dtype=torch.bool, device=labels.device)
+    present.scatter_(1, labels.transpose(0, 1).flatten(1), True)
+    count = present.sum(dim=1, keepdim=True)  # (N, 1)
+    k = int(count.max())
+    classes = present.sort(dim=1, descending=True, stable=True).indices[:, :k]  # (N, K)
+    absent = num_labels - count
+    # Energies are -log of probabilities; infinity where a slot stands for no label.
+    log_other = math.log((1 - gt) / (num_labels - 1))
+    drawn = labels[:, :, None] == classes[:, :, None]  # (V, N, K, P)
+    score = torch.where(drawn, math.log(gt), log_other)
+    used = torch.arange(k, device=labels.device) < count
+    score = score.masked_fill(~used[:, :, None], -math.inf)
+    rest = (log_other + absent.float().log()).view(1, n, 1, 1).expand(v, n, 1, p)
+    score = torch.cat([score, rest], dim=2).transpose(0, 1).contiguous()  # (N, V, K+1, P)
+    weight = torch.ones(n, 1, k + 1, 1, device=labels.device)
+    weight[:, :, -1] = (1 / absent.clamp(min=1)).view(n, 1, 1)
+    q = score.softmax(dim=2)
+    for _ in range(iterations):
+        message = torch.bmm(q.view(n, v * (k + 1), p), kernel).view_as(q)
+        q = torch.addcmul(score, message, weight).softmax(dim=2)
+    slot = q[:, :, :k].argmax(dim=2).transpose(0, 1)  # (V, N, P)
+    return classes.expand(v, -1, -1).gather(2, slot)

@@ -1,0 +1,144 @@
+"""The dense CRF over a whole data set, in a pool of processes. Nothing here needs torch.
+
+Letters: K tagged classes, H W pixels.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial, wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsc.base.errors import HscError
+from hsc.base.pool import map_ordered
+from hsc.base.progress import Progress, follow, unseen
+from hsc.crf.dense import CrfConfig, refine_cam, refine_labels, refine_probabilities
+from hsc.data.classes import BACKGROUND
+from hsc.data.voc import VocFolder, write_mask
+from hsc.params.recipe import CrfParams
+from hsc.scoring.stage import read_labels
+from hsc.store import CamReader
+
+Task = tuple[str, NDArray[np.uint8], NDArray, NDArray]
+"""(id, picture (H, W, 3), seed (H, W), CAM (K, H, W) or scores (K+1, H, W), class indices (K,))"""
+
+
+def naming_the_picture(
+    refine: Callable[..., NDArray[np.uint8]],
+) -> Callable[..., NDArray[np.uint8]]:
+    """Let the traceback of an error in a worker end with the picture's id.
+
+    Bad input is found when it is read, with the file's name; what fails here is not foreseen.
+    """
+
+    @wraps(refine)
+    def named(task: Task, *given: Any, **options: Any) -> NDArray[np.uint8]:
+        try:
+            return refine(task, *given, **options)
+        except Exception as error:
+            error.add_note(f"in the CRF of picture {task[0]}")
+            raise
+
+    return named
+
+
+def refine_all(
+    folder: VocFolder,
+    cams: Path,
+    seeds: Path,
+    params: CrfParams,
+    output: Path,
+    processes: int,
+    progress: Progress = unseen,
+) -> int:
+    """Write the refined labels of `train_aug` to `output`; returns how many."""
+    config = kernels(params)
+    ids = folder.ids("train_aug")
+    if params.unary == "labels":
+        refine = partial(
+            _refine_seed,
+            num_labels=folder.num_classes + 1,
+            confidence=params.label_confidence,
+            config=config,
+        )
+        tasks = _seed_tasks(folder, seeds, ids)
+    else:
+        refine = partial(_refine_cam, alpha=params.alpha, config=config)
+        tasks = cam_tasks(folder, cams, ids)
+    return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
+
+
+@naming_the_picture
+def refine_scores(task: Task, params: CrfParams, num_labels: int) -> NDArray[np.uint8]:
+    """The CRF on scores with the background's in front, (K+1, H, W), by `params.unary`.
+
+    `labels` starts from the arg max of the scores, `alpha` from the scores themselves. num_labels:
+    C + 1. Returns uint8 class indices (H, W).
+    """
+    _, image, scores, classes = task
+    if params.unary == "labels":
+        labels = score_labels(scores, classes)
+        return refine_labels(image, labels, num_labels, kernels(params), params.label_confidence)
+    return score_labels(refine_probabilities(image, scores, kernels(params)), classes)
+
+
+def score_labels(scores: NDArray, classes: NDArray) -> NDArray[np.uint8]:
+    """Arg max of (K+1, H, W), the background's scores first: uint8 class indices (H, W)."""
+    return np.array([BACKGROUND, *classes], dtype=np.uint8)[scores.argmax(axis=0)]
+
+
+def kernels(params: CrfParams) -> CrfConfig:
+    """The recipe's kernels and iterations."""
+    return CrfConfig(**params.model_dump(exclude={"unary", "label_confidence", "alpha"}))
+
+
+def write_all(
+    ids: Sequence[str],
+    results: Iterable[NDArray[np.uint8]],
+    output: Path,
+    progress: Progress,
+) -> int:
+    """Write label maps in the order of the ids as palette PNGs; returns how many."""
+    for image_id, labels in follow(zip(ids, results, strict=True), len(ids), progress):
+        write_mask(output / f"{image_id}.png", labels)
+    return len(ids)
+
+
+def _seed_tasks(folder: VocFolder, seeds: Path, ids: Iterable[str]) -> Iterator[Task]:
+    for image_id in ids:
+        image, seed = folder.image(image_id), read_labels(seeds, image_id)
+        if seed.shape != image.shape[:2] or seed.max(initial=0) > folder.num_classes:
+            raise HscError(
+                f"{seeds / image_id}.png: a seed of size {seed.shape} with indices up to "
+                f"{seed.max(initial=0)} does not belong to {folder.root}; run make_seeds again"
+            )
+        yield image_id, image, seed, np.empty(0)
+
+
+def cam_tasks(folder: VocFolder, cams: Path, ids: Sequence[str]) -> Iterator[Task]:
+    """Pictures with their CAMs, in the order of the ids, as they are read.
+
+    Raises HscError for a CAM file of other classes or without one of the pictures.
+    """
+    with CamReader(cams) as reader:
+        reader.check_classes(folder.class_names, folder.root)
+        reader.check(ids)
+        for image_id in ids:
+            image = folder.image(image_id)
+            yield image_id, image, *reader.read(image_id, image.shape[:2])
+
+
+@naming_the_picture
+def _refine_seed(
+    task: Task, num_labels: int, confidence: float, config: CrfConfig
+) -> NDArray[np.uint8]:
+    _, image, seed, _ = task
+    return refine_labels(image, seed, num_labels, config, confidence)
+
+
+@naming_the_picture
+def _refine_cam(task: Task, alpha: float, config: CrfConfig) -> NDArray[np.uint8]:
+    _, image, cam, classes = task
+    return refine_cam(image, cam, classes, alpha, config)

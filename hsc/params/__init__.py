@@ -1,0 +1,1 @@
+"""The typed parameters of `params.yaml` and `recipes/`."""

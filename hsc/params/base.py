@@ -1,0 +1,131 @@
+"""What the parameters of several stages are made of: kinds of numbers, and shared sections."""
+
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import ConfigDict, Field
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+Seed = Annotated[int, Field(ge=0, strict=True)]
+
+
+class Frozen(pydantic.BaseModel):
+    """A section: it does not change, and an unknown key is an error."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
+
+
+class BackboneChoice(Frozen):
+    """A backbone by name. Which widths and output strides it has is checked where it is built
+    (`hsc.nets.backbones`): only there are the backbones known."""
+
+    backbone: str
+    widths: tuple[Count, Count, Count, Count] | None = None
+    output_stride: Literal[4, 8, 16]
+
+    @property
+    def backbone_spec(self) -> dict[str, Any]:
+        """`backbone`, `widths` and `output_stride` as plain values (`hsc.nets.build`)."""
+        return {
+            "backbone": self.backbone,
+            "widths": None if self.widths is None else list(self.widths),
+            "output_stride": self.output_stride,
+        }
+
+
+class ImportParams(Frozen):
+    """Published weights in place of the warm-up: what they are and where.
+
+    `weights`: a path (absolute, or relative to where the stage runs), or for the layout
+    `torchvision` a name such as IMAGENET1K_V2. `sha256`: the SHA-256 in hex that the file must
+    have. DVC watches this recipe and not the file, which may lie anywhere: with `sha256` a changed
+    file is an error until the recipe says so too, and then DVC runs the import again. Without it a
+    change is seen when the stage runs the next time (`dvc repro --force prepare_backbone`), in
+    metrics/backbone.json. `supervision: masks` admits weights that were trained on segmentation
+    masks, which is more than image tags; the metrics then say so.
+    """
+
+    weights: Annotated[str, Field(min_length=1)]
+    layout: Literal[
+        "mxnet", "torchvision", "resnet101s", "deeplabv2", "own",
+        "resnet38d", "seam", "eps", "eps_cls", "ppc", "hsc", "psa",
+    ]  # fmt: skip
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    supervision: Literal["masks"] | None = None
+
+
+class FetchParams(ImportParams):
+    """The same, and where to fetch them.
+
+    With `sources`, `weights` is the name of a file that is to be had there (http(s) and file URLs,
+    a path of the file, or of a folder that has it under its name), and is kept with the other
+    downloads.
+    """
+
+    sources: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
+
+
+class AugmentationParams(Frozen):
+    """Random resize, flip, colour jitter, crop with zero padding.
+
+    The picture is resized to a longest edge in the range `resize_longest`, or by a factor in the
+    range `scale`. `hsv`: the published DeepLab's jitter (`hsc.data.transforms.Augmentation`).
+    """
+
+    crop_size: Count
+    resize_longest: tuple[Count, Count] | None = None
+    scale: tuple[Positive, Positive] | None = None
+    flip: Probability
+    brightness: NonNegative
+    contrast: NonNegative
+    saturation: NonNegative
+    hue: Annotated[float, Field(ge=0, le=0.5)]
+    hsv: Annotated[int, Field(ge=0, le=90, strict=True)] = 0
+
+    @pydantic.model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if (self.resize_longest is None) == (self.scale is None):
+            raise ValueError("give one of resize_longest and scale")
+        for name in ("resize_longest", "scale"):
+            bounds = getattr(self, name)
+            if bounds is not None and bounds[0] > bounds[1]:
+                raise ValueError(f"{name}: the first value must not exceed the second")
+        return self
+
+
+class TrainingParams(Frozen):
+    """One training: length, optimiser with its parameter groups, augmentation.
+
+    The rates of the groups are `lr` times: 1 for pretrained weights, `lr_bias` for their biases,
+    `lr_new` and `lr_new * lr_bias` for new layers, `lr_projector` in place of `lr_new` for the
+    projectors. Biases and one-dimensional weights have no weight decay.
+    """
+
+    steps: Count
+    batch_size: Count
+    optimiser: Literal["sgd", "adamw"]
+    lr: Positive
+    lr_bias: Positive
+    lr_new: Positive
+    weight_decay: NonNegative
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    power: NonNegative
+    checkpoint_every: Count
+    augmentation: AugmentationParams
+
+
+class CrfKernelParams(Frozen):
+    """The kernels of a dense CRF (`hsc.crf.dense.CrfConfig`)."""
+
+    iterations: Count
+    gaussian_sxy: Positive
+    gaussian_compat: NonNegative
+    bilateral_sxy: Positive
+    bilateral_srgb: Positive
+    bilateral_compat: NonNegative

@@ -1,0 +1,64 @@
+"""`debug: true`: any recipe with few pictures, few steps and small crops, on one scale.
+
+It finds a broken path of a real run in minutes, on a CPU too: the same archives, weights, networks
+and stages. The scores of such a run mean nothing.
+"""
+
+from typing import Any, TypeVar
+
+from hsc.params.base import AugmentationParams, TrainingParams
+from hsc.params.recipe import Recipe, TrainCamParams, WarmupParams
+
+PICTURES = 8
+"""Of a split."""
+_SIDE = 64
+_Training = TypeVar("_Training", bound=TrainingParams)
+
+
+def shortened(recipe: Recipe) -> Recipe:
+    """The recipe of a trial. What says where data and weights come from stays as it is."""
+    warmup = recipe.prepare_backbone
+    if isinstance(warmup, WarmupParams):
+        small = {"epochs": 1, "batch_size": 2, "sizes": (_SIDE,)}
+        warmup = warmup.model_copy(update=small | _crops(warmup.augmentation))
+    trainings = recipe.train_cam.model_dump().keys()
+    inference = {"scales": (0.5,)}
+    changed = {
+        "prepare_data": recipe.prepare_data | _few(recipe.prepare_data),
+        "prepare_backbone": warmup,
+        "train_cam": recipe.train_cam.model_copy(
+            update={name: _short(getattr(recipe.train_cam, name)) for name in trainings}
+        ),
+        "infer_cams": recipe.infer_cams.model_copy(
+            update={
+                name: getattr(recipe.infer_cams, name).model_copy(update=inference)
+                for name in trainings
+            }
+        ),
+        "train_affinity": _short(recipe.train_affinity),
+        "train_segmentation": _short(recipe.train_segmentation),
+        "predict_segmentation": recipe.predict_segmentation.model_copy(update=inference),
+        "draw_panels": recipe.draw_panels.model_copy(update={"pictures": 2}),
+    }
+    return recipe.model_copy(update=changed)
+
+
+def _few(prepare: dict[str, Any]) -> dict[str, Any]:
+    """A generated data set has its sizes, every other one a limit."""
+    if prepare.get("kind") == "shapes":
+        return {"train": PICTURES, "scored_train": PICTURES // 2, "val": PICTURES}
+    return {"limit": PICTURES}
+
+
+def _short(training: _Training) -> _Training:
+    changed: dict[str, Any] = {"steps": 2, "batch_size": 2, "checkpoint_every": 1}
+    if isinstance(training, TrainCamParams):
+        changed |= {"view2_size": _SIDE // 2, "crf_size": _SIDE // 4}
+    return training.model_copy(update=changed | _crops(training.augmentation))
+
+
+def _crops(augmentation: AugmentationParams) -> dict[str, AugmentationParams]:
+    changed: dict[str, Any] = {"crop_size": _SIDE}
+    if augmentation.resize_longest is not None:
+        changed["resize_longest"] = (_SIDE, 3 * _SIDE // 2)
+    return {"augmentation": augmentation.model_copy(update=changed)}

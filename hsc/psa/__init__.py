@@ -1,0 +1,1 @@
+"""PSA (CVPR 2018): AffinityNet and its random walk."""

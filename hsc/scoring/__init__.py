@@ -1,0 +1,1 @@
+"""Confusion, IoU and their tables."""

@@ -1,9 +1,0 @@
-"""What methods are called."""
-
-from hsc.methods.titles import method_title
-
-
-def test_titles() -> None:
-    assert method_title("seam", "hsc") == "SEAM + HSC"
-    assert method_title("eps", "ppc") == "EPS + PPC"
-    assert method_title("cam", "none") == "CAM"
