@@ -24,6 +24,7 @@ from hsc.engine.runtime import Runtime, detect_runtime, seed_torch
 from hsc.methods.method import Method
 from hsc.methods.training import build_method, cam_optimiser
 from hsc.params.base import AugmentationParams
+from hsc.params.method import choose
 from hsc.params.recipe import NetworkParams, TrainCamParams, load
 from hsc.params.run import RunParams
 
@@ -86,7 +87,8 @@ def build(
         projector_class=256, projector_pixel=128,
     )  # fmt: skip
     variant = run.model_copy(update={"baseline": baseline, "contrast": contrast})
-    method = build_method(VOC_CLASSES, variant, network, how)
+    choice = choose(variant, Path("params.yaml"))
+    method = build_method(VOC_CLASSES, choice, network, how)
     method.to(runtime.device, memory_format=torch.channels_last).train()
     return method, cam_optimiser(method, how)
 

@@ -8,7 +8,7 @@ from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
 from hsc.nets.deeplab import load_deeplab
 from hsc.nets.weights import check_classes
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.report.panels import draw_panels, write_cells
 from hsc.report.sample import make_panels
 from hsc.segmentation.inference import crf_config
@@ -30,7 +30,7 @@ def main(
     weights: Path, out: Path, plots: Path,
 ) -> str:  # fmt: skip
     """Draw a fixed sample of train, a row a picture."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     how = recipe.predict_segmentation
     folder = VocFolder(data / run.data)
     network, spec = load_deeplab(weights)

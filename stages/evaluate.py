@@ -7,7 +7,7 @@ import click
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.files import write_json
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.scoring.metrics import describe, report, unscored
 from hsc.scoring.stage import count_labels
 from hsc.scoring.tables import write_confusion, write_iou
@@ -26,7 +26,7 @@ def main(
     confusion: Path,
 ) -> str:  # fmt: skip
     """Write mIoU and the IoU of every class, accumulated over the split."""
-    run, _ = parameters.load(params, recipes)
+    run, _ = load(params, recipes)
     folder = VocFolder(data / run.data)
     names = ["background", *folder.class_names]
     matrix, scores = None, unscored(split)

@@ -9,7 +9,7 @@ from hsc.cam.network import load_cam_network
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
 from hsc.nets.weights import check_classes
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.store import CamWriter
 
 
@@ -20,7 +20,7 @@ from hsc.store import CamWriter
 @path_option("--out", "outputs/cams.h5", "The CAM file.")
 def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> str:
     """Infer the CAMs of every picture that is trained on."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     how = getattr(recipe.infer_cams, run.baseline)
     folder = VocFolder(data / run.data)
     network, spec = load_cam_network(weights)

@@ -6,7 +6,7 @@ from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
 from hsc.base.pool import process_count
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.psa.alpha_labels import label_all
 from hsc.psa.off import write_off_folder
 
@@ -18,7 +18,7 @@ from hsc.psa.off import write_off_folder
 @path_option("--out", "outputs/affinity_labels", "Folder of the labels (palette PNGs).")
 def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
     """Write labels of train_aug, 255 where nothing is sure; with psa.enabled false only a mark."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     if not run.psa.enabled:
         write_off_folder(out)
         return f"{out}: off, psa.enabled is false"

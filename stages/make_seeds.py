@@ -7,7 +7,7 @@ from hsc.base.files import write_json
 from hsc.base.made import made_folder
 from hsc.cam.seed_stage import score_seeds, write_curve, write_seeds
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.scoring.metrics import describe
 from hsc.scoring.tables import write_iou
 from hsc.store import CamReader
@@ -26,7 +26,7 @@ def main(
     iou: Path,
 ) -> str:  # fmt: skip
     """Make the seeds of train_aug and score those of train."""
-    run, _ = parameters.load(params, recipes)
+    run, _ = load(params, recipes)
     folder = VocFolder(data / run.data)
     with CamReader(cams) as reader:
         scores, curve = score_seeds(folder, reader, run.seeds.threshold, bars("scoring", "image"))

@@ -12,9 +12,9 @@ import click
 
 from hsc.base.cli import PATH, bars, command, parameter_options, path_option
 from hsc.data.pictures import find_pictures
-from hsc.data.stage import read_kind
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.segmentation.prediction_files import check_failures, check_output, list_shares
+from hsc.sources.stage import read_kind
 
 
 @command
@@ -49,7 +49,7 @@ def main(
 
     paths = find_pictures(pictures)
     check_output(out, paths)
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     data = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
     how["max_side"] = how["max_side"] or getattr(data, "max_side", None)
     chosen = override(recipe.predict_segmentation, scales, flip, crf)

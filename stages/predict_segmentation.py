@@ -7,7 +7,7 @@ import click
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 
 
 @stage
@@ -21,7 +21,7 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, split: str, out
     # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
     from hsc.segmentation.inference import predict_split, write_labels
 
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
     how = recipe.predict_segmentation
     with made_folder(out) as partial:

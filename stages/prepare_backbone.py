@@ -11,14 +11,15 @@ from hsc.base.cli import (
     training_stage,
 )
 from hsc.base.distributed import is_first
+from hsc.base.download import downloads_folder
 from hsc.base.files import atomic_file, write_json
-from hsc.data.download import downloads_folder
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
-from hsc.params import recipe as parameters
+from hsc.params.base import FetchParams
+from hsc.params.reading import load
 from hsc.weights.fetched import fetched
 from hsc.weights.imported import import_weights
 from hsc.weights.warmup import warm_up
@@ -32,9 +33,9 @@ from hsc.weights.warmup import warm_up
 @path_option("--plots", "plots/backbone.csv", "The loss of every step (CSV).")
 def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plots: Path) -> str:
     """Train the backbone to tell the tags of `train_aug`, or import published weights."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     how = recipe.prepare_backbone
-    if isinstance(how, parameters.FetchParams):
+    if isinstance(how, FetchParams):
         refuse_company()
         how = fetched(how, downloads_folder(), bars)
         found = import_weights(

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.download import downloads_folder
 from hsc.base.files import write_json
 from hsc.base.pool import process_count
-from hsc.data.download import downloads_folder
-from hsc.data.needs import Needs
-from hsc.data.stage import Where, make, read_kind
-from hsc.data.summary import shown
-from hsc.params import recipe as parameters
+from hsc.params.method import choose
+from hsc.params.reading import load
+from hsc.sources.needs import Needs
+from hsc.sources.stage import Where, make, read_kind
+from hsc.sources.summary import shown
 
 
 @stage
@@ -23,10 +24,11 @@ from hsc.params import recipe as parameters
 @path_option("--metrics", "metrics/data.json", "The counts and the sources (JSON).")
 def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     """Make the data set that `data` names, in VOC layout. Downloads go to $HSC_DOWNLOADS."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
-    # asked here, so that no training runs in vain; neither changes what is made
-    needs = Needs(saliency=run.baseline == "eps", masks=run.seeds.threshold == "best")
+    # Asked here, so that no training runs in vain: none of it changes what is made.
+    method = choose(run, params)
+    needs = Needs(method.baseline.needs_saliency, masks=run.seeds.threshold == "best")
     facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, needs))
     write_json(metrics, facts)
     click.echo(shown(facts))

@@ -7,7 +7,7 @@ from hsc.base.made import made_folder
 from hsc.base.pool import process_count
 from hsc.crf.stage import refine_all
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 
 
 @stage
@@ -18,7 +18,7 @@ from hsc.params import recipe as parameters
 @path_option("--out", "outputs/crf", "Folder of the refined labels (palette PNGs).")
 def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: Path) -> str:
     """Refine the seeds of train_aug (`unary: labels`) or start from the CAMs (`unary: alpha`)."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
     how = getattr(recipe.refine_crf, run.baseline)
     with made_folder(out) as partial:

@@ -7,7 +7,7 @@ from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.base.pool import process_count
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.params.recipe import CrfParams, WalkParams
 
 _ADVICE = (
@@ -27,7 +27,7 @@ def main(
     params: Path, recipes: Path, data: Path, crf: Path, cams: Path, affinity: Path, out: Path
 ) -> str:
     """Walk along the affinities, then the CRF (`crf`); without PSA link the CRF's labels."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     with made_folder(out, _ADVICE) as partial:
         if not run.psa.enabled:
             count = link_files(crf, partial, bars("linking", "image"))

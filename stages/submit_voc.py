@@ -13,7 +13,7 @@ from hsc.base.cli import PATH, bars, command, parameter_options, path_option
 from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.segmentation.submission import (
     ARCHIVE,
     FOLDER,
@@ -37,7 +37,7 @@ def main(
     # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
     from hsc.segmentation.inference import predict_split, write_labels
 
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
     check_voc(folder)
     if predictions is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.base.launch import read_place
 from hsc.data.voc import VocFolder
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.params.recipe import Recipe
 from hsc.params.run import RunParams
 from hsc.psa.off import NO_STEPS, write_off_file
@@ -22,7 +22,7 @@ def main(
     params: Path, recipes: Path, data: Path, labels: Path, backbone: Path, out: Path, plots: Path
 ) -> str:
     """Train AffinityNet; a killed run goes on. With psa.enabled false only marks are written."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     if run.psa.enabled:
         return _train(run, recipe, VocFolder(data / run.data), labels, backbone, out, plots)
     if read_place().rank == 0:

@@ -10,7 +10,8 @@ from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
 from hsc.methods.training import train_cam
-from hsc.params import recipe as parameters
+from hsc.params.method import choose
+from hsc.params.reading import load
 
 
 @training_stage
@@ -21,18 +22,22 @@ from hsc.params import recipe as parameters
 @path_option("--plots", "plots/train_cam.csv", "The loss terms of every step (CSV).")
 def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plots: Path) -> str:
     """Train the CAM network; a killed run goes on from its last checkpoint."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
+    choice = choose(run, params)
     schedule = getattr(recipe.train_cam, run.baseline)
     folder = VocFolder(data / run.data)
-    with_saliency = run.baseline == "eps"
-    inputs = bars("reading the inputs", "file")
     key = training_key(
-        folder, [backbone], [run, recipe.network, schedule], with_saliency, progress=inputs
+        folder,
+        [backbone],
+        [*choice.names, *choice.settings, recipe.network, schedule],
+        choice.baseline.needs_saliency,
+        run.seed,
+        bars("reading the inputs", "file"),
     )
     resume = ResumeFile(RESUME_FOLDER, "train_cam", key)
     with training_runtime() as runtime:
         history = train_cam(
-            folder, backbone, run, recipe.network, schedule, runtime, resume, out, bars
+            folder, backbone, choice, recipe.network, schedule, runtime, resume, out, bars
         )
         if is_first():
             write_history(plots, history)

@@ -10,7 +10,7 @@ from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
-from hsc.params import recipe as parameters
+from hsc.params.reading import load
 from hsc.segmentation.training import initial_file, train_segmentation
 
 
@@ -27,7 +27,7 @@ def main(
     plots: Path,
 ) -> str:  # fmt: skip
     """Train DeepLab; a killed run goes on from its last checkpoint."""
-    run, recipe = parameters.load(params, recipes)
+    run, recipe = load(params, recipes)
     network, schedule = recipe.segmentation_network, recipe.train_segmentation
     folder = VocFolder(data / run.data)
     initial = initial_file(schedule.initial_weights, network.backbone, backbone, bars)

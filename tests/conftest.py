@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hsc.data.shapes import generate
-from hsc.data.shapes_config import ShapesConfig
 from hsc.data.voc import VocFolder
 from hsc.params.base import AugmentationParams
+from hsc.params.method import MethodChoice, choose
+from hsc.params.reading import parse_run
 from hsc.params.recipe import NetworkParams, TrainAffinityParams, TrainCamParams
-from hsc.params.run import RunParams
 from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.sources.shapes import generate
+from hsc.sources.shapes_config import ShapesConfig
 from hsc.store import CamWriter
 
 # The files whose tests tests/test_golden.py collects.
@@ -109,20 +110,23 @@ def tiny_cams(tmp_path_factory: pytest.TempPathFactory, tiny_folder: VocFolder) 
 
 
 @pytest.fixture(scope="session")
-def tiny_run() -> Callable[..., RunParams]:
-    """Make RunParams: `tiny_run(baseline="eps", equivariance="auto", crf="none", ...)`.
+def tiny_run() -> Callable[..., MethodChoice]:
+    """Choose a method: `tiny_run(baseline="eps", equivariance="auto", crf="none", ...)`.
 
-    Words that are no field of RunParams go to the section of the contrast (with its names), that
+    Words that are no key of params.yaml go to the section of the contrast (with its names), that
     of HSC where there is none, or, for those of `eps`, to it; a dictionary changes keys of a
     section: `psa={"alpha_low": 2}`.
     """
 
-    def make(**changes: Any) -> RunParams:
+    def make(**changes: Any) -> MethodChoice:
         values: dict[str, Any] = {
             "seed": 0,
             "data": "shapes",
+            "debug": False,
             "baseline": "seam",
             "contrast": "hsc",
+            "cam": {},
+            "seam": {},
             "eps": {
                 "tau": 0.4,
                 "mix": 0.5,
@@ -173,7 +177,8 @@ def tiny_run() -> Callable[..., RunParams]:
                 values["eps"][key] = value
             else:
                 values[section][key] = value
-        return RunParams.model_validate(values)
+        source = Path("params.yaml")
+        return choose(parse_run(source, values), source)
 
     return make
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from hsc.losses import maps, ppc
 from hsc.losses.pixel import pixels
 from hsc.losses.prototypes import Prototypes
-from hsc.methods.ppc import PpcContrast, PpcSettings
+from hsc.methods.contrast import Setting
+from hsc.methods.contrasts.ppc import PpcContrast, PpcParams
 from tests.golden import assert_close, cases, load, statistics
 
 FIXTURE = "06a_ppc_contrast"
@@ -116,7 +117,7 @@ def test_hard_and_random_pixels(path: Path) -> None:
 def test_the_method_is_made_of_these(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From raw maps and features: with their prototypes, cross terms and gradients are theirs."""
     inputs, outputs, meta = load(path)
-    settings = PpcSettings(
+    settings = PpcParams(
         gamma=0.1,
         temperature=TAU,
         k=32,
@@ -129,7 +130,7 @@ def test_the_method_is_made_of_these(path: Path, monkeypatch: pytest.MonkeyPatch
     )
     theirs = iter(torch.from_numpy(outputs[f"prototypes{view}"]) for view in (1, 2))
     monkeypatch.setattr(
-        "hsc.methods.ppc.batch_prototypes", lambda *_: Prototypes(next(theirs), ALL_ROWS)
+        "hsc.methods.contrasts.ppc.batch_prototypes", lambda *_: Prototypes(next(theirs), ALL_ROWS)
     )
     drawn = []
     for view in (1, 2):
@@ -137,7 +138,7 @@ def test_the_method_is_made_of_these(path: Path, monkeypatch: pytest.MonkeyPatch
         normal = np.random.RandomState(recipe["seed"]).standard_normal(recipe["shape"])
         drawn.append(torch.from_numpy(normal.astype(np.float32)).relu_().requires_grad_())
     cams = tuple(torch.from_numpy(inputs[f"cam_rv{view}_down"]) for view in (1, 2))
-    terms = PpcContrast(settings, seed=0)(
+    terms = PpcContrast(settings, Setting(20, 0, 0))(
         cams,
         tuple((None, v) for v in drawn),
         torch.empty(0),

@@ -28,7 +28,7 @@ def import_closure(script: Path) -> list[Path]:
 
 
 def code_dependencies(script: Path) -> list[str]:
-    """Paths relative to the root: rooms (folders of `hsc/`), single files beside them, the script."""
+    """Relative to the root: rooms (folders of `hsc/`), single files beside them, the script."""
     paths = (path.relative_to(ROOT) for path in import_closure(script))
     parts = {path.parent if len(path.parts) > 2 else path for path in paths}
     names = {part.as_posix() for part in parts if part.name != "__init__.py"}

@@ -20,10 +20,10 @@ KINDS = {
 ALLOWED = {
     "hsc/data/saliency*.py": {"SaliencyError"},
     "hsc/data/pictures.py": {"PredictionError"},
-    "hsc/data/folder.py": {"DataError", "SaliencyError"},
+    "hsc/sources/folder.py": {"DataError", "SaliencyError"},
     "hsc/data/voc.py": {"DataError", "SaliencyError"},
     "hsc/data/*.py": {"DataError"},
-    "hsc/data/stage.py": {"DataError", "SaliencyError"},
+    "hsc/sources/stage.py": {"DataError", "SaliencyError"},
     "hsc/nets/backbones.py": {"ExperimentError"},
     "hsc/nets/build.py": {"WeightsError", "ExperimentError"},
     "hsc/nets/*.py": {"WeightsError"},

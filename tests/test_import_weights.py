@@ -17,7 +17,9 @@ from hsc.base.errors import HscError
 from hsc.data.classes import VOC_CLASSES
 from hsc.nets.small_resnet import SmallResNet
 from hsc.nets.weights import load_weights
-from hsc.params import recipe as parameters
+from hsc.params.base import FetchParams
+from hsc.params.reading import load
+from hsc.params.recipe import WarmupParams
 from hsc.weights import imported
 from stages.import_weights import main
 from tests.stage_runs import change, contents, run_here, stage, write_settings
@@ -209,14 +211,14 @@ def test_a_changed_file_is_noticed(work: Path) -> None:
 def test_a_recipe_s_backbone_is_one_or_the_other(work: Path) -> None:
     recipe = work / "recipes" / "shapes.yaml"
     warm_up = yaml.safe_load(recipe.read_text())["prepare_backbone"]
-    _, loaded = parameters.load(work / "params.yaml", work / "recipes")
-    assert isinstance(loaded.prepare_backbone, parameters.WarmupParams)
+    _, loaded = load(work / "params.yaml", work / "recipes")
+    assert isinstance(loaded.prepare_backbone, WarmupParams)
     ask(work)
-    _, loaded = parameters.load(work / "params.yaml", work / "recipes")
-    assert isinstance(loaded.prepare_backbone, parameters.FetchParams)
+    _, loaded = load(work / "params.yaml", work / "recipes")
+    assert isinstance(loaded.prepare_backbone, FetchParams)
     ask(work, **warm_up)
     with pytest.raises(HscError, match=r"prepare_backbone\.epochs: Extra inputs"):
-        parameters.load(work / "params.yaml", work / "recipes")
+        load(work / "params.yaml", work / "recipes")
     change(recipe, prepare_backbone={"weights": "resnet.pth"})
     with pytest.raises(HscError, match=r"prepare_backbone\.layout: Field required"):
-        parameters.load(work / "params.yaml", work / "recipes")
+        load(work / "params.yaml", work / "recipes")

@@ -12,7 +12,7 @@ import yaml
 
 from hsc.data import voc
 from tests.command_blocks import copy_repository, reader_environment
-from tests.data.brought import IDS, bring
+from tests.sources.brought import IDS, bring
 from tests.stage_runs import OWN, change, contents, write_yaml
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.command_blocks import copy_repository, reader_environment
-from tests.data.brought import IDS, bring
+from tests.sources.brought import IDS, bring
 from tests.stage_runs import OWN, write_yaml
 
 NAMES = [

@@ -21,7 +21,7 @@ from hsc.data.classes import SHAPES_CLASSES
 from hsc.data.voc import VocFolder
 from hsc.scoring.stage import read_labels
 from hsc.store import CamReader
-from tests.data.brought import bring
+from tests.sources.brought import bring
 from tests.stage_runs import (
     BASELINES,
     OWN,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.data import voc_archives
-from tests.data.archive_server import ArchiveServer, serve
+from tests.base.archive_server import ArchiveServer, serve
+from tests.sources import voc_archives
 from tests.stage_runs import ROOT, change, run_here, run_well, stage, stages, write_settings
 from tests.stage_runs import write_yaml as write
 

@@ -14,7 +14,7 @@ from hsc.data.voc import VocFolder
 def training_key(
     folder: VocFolder,
     inputs: Sequence[Path],
-    settings: Sequence[pydantic.BaseModel],
+    settings: Sequence[pydantic.BaseModel | str],
     with_saliency: bool,
     seed: int = 0,
     progress: Progress = unseen,
@@ -27,7 +27,10 @@ def training_key(
     files = [folder.root / "tags.csv", *inputs, *map(folder.image_path, ids)]
     if with_saliency:
         files += map(folder.saliency_path, ids)
-    values = [setting.model_dump(mode="json") for setting in settings]
+    values = [
+        setting if isinstance(setting, str) else setting.model_dump(mode="json")
+        for setting in settings
+    ]
     names = list(folder.class_names)
     return digest_json(
         [seed, values, names, list(ids), digest_files(files, progress), torch.__version__]

@@ -4,12 +4,11 @@ Masks are never read here. Letters: C foreground classes.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hsc.base.distributed import is_first
 from hsc.base.progress import Bars, silent
 from hsc.cam.network import cam_network
-from hsc.crf.training_labels import LabelRefiner
 from hsc.data.samples import CamSamples
 from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
@@ -18,22 +17,18 @@ from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
 from hsc.engine.runtime import Runtime, seed_torch
 from hsc.engine.training import History, train
-from hsc.methods.hsc import HscContrast, HscSettings
-from hsc.methods.method import Contrast, ContrastMap, Method, MethodSettings, needs_pcm
-from hsc.methods.ppc import PpcContrast, PpcSettings
+from hsc.methods.contrast import Setting
+from hsc.methods.method import Method
 from hsc.nets.backbones import load_backbone
 from hsc.nets.weights import save_weights
+from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
-from hsc.params.run import RunParams
-
-_CONTRAST_MAP: dict[str, ContrastMap] = {"cam": "raw", "seam": "refined"}
-"""Of the baselines that leave no choice."""
 
 
 def train_cam(
     folder: VocFolder,
     backbone: Path,
-    run: RunParams,
+    choice: MethodChoice,
     network: NetworkParams,
     params: TrainCamParams,
     runtime: Runtime,
@@ -46,21 +41,21 @@ def train_cam(
     Returns the loss terms of every step. Raises HscError for bad input or a loss that is not
     finite.
     """
-    seed_torch(run.seed)
-    spec = network_spec(folder.class_names, run, network, params)
-    method = build_method(folder.class_names, run, network, params)
+    seed_torch(choice.seed)
+    spec = network_spec(folder.class_names, choice, network, params)
+    method = build_method(folder.class_names, choice, network, params)
     load_backbone(method.network.backbone, backbone, spec)
     samples = CamSamples(
         folder,
         folder.ids("train_aug"),
         Augmentation(**params.augmentation.model_dump()),
-        run.seed,
-        with_saliency=run.baseline == "eps",
+        choice.seed,
+        with_saliency=choice.baseline.needs_saliency,
     )
     history = train(
         method,
         cam_optimiser(method, params),
-        step_batches(samples, run.seed, params.batch_size, params.steps, runtime),
+        step_batches(samples, choice.seed, params.batch_size, params.steps, runtime),
         params.steps,
         lambda step: poly_rate(params.lr, step, params.steps, params.power),
         runtime,
@@ -76,26 +71,44 @@ def train_cam(
 
 
 def build_method(
-    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
+    class_names: tuple[str, ...],
+    choice: MethodChoice,
+    network: NetworkParams,
+    params: TrainCamParams,
 ) -> Method:
     """The method that the parameters name, on a network with fresh weights."""
-    contrast = _contrast(class_names, run, network, params)
-    settings = _settings(run, params.view2_size, params.loss_resolution)
-    spec = network_spec(class_names, run, network, params)
-    return Method(settings, cam_network(spec), contrast)
+    contrast = None
+    if choice.contrast is not None:
+        setting = Setting(
+            len(class_names),
+            network.projector_class,
+            network.projector_pixel,
+            choice.seed,
+            params.crf_size,
+            params.crf_kernels,
+        )
+        contrast = choice.contrast(choice.contrast_params, setting)
+    spec = network_spec(class_names, choice, network, params)
+    return Method(
+        choice.baseline, cam_network(spec), contrast, params.view2_size, params.loss_resolution
+    )
 
 
 def network_spec(
-    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
+    class_names: tuple[str, ...],
+    choice: MethodChoice,
+    network: NetworkParams,
+    params: TrainCamParams,
 ) -> dict[str, Any]:
-    """The CAM network's specification (`hsc.nets.build.cam_network`)."""
-    pcm = None
-    if needs_pcm(run.baseline, run.has_equivariance):
+    """The CAM network's specification (`hsc.cam.network.cam_network`)."""
+    pcm = projectors = None
+    if choice.baseline.needs_pcm:
         pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
-    projectors = None
-    if run.contrast != "none":  # PPC has pixels and nothing else
-        wide = network.projector_class if run.contrast == "hsc" else None
-        projectors = [wide, network.projector_pixel]
+    if choice.contrast is not None:
+        widths = {"class": network.projector_class, "pixel": network.projector_pixel}
+        projectors = [
+            width if name in choice.contrast.projectors else None for name, width in widths.items()
+        ]
     return {
         **network.backbone_spec,
         "class_names": list(class_names),
@@ -117,35 +130,3 @@ def cam_optimiser(method: Method, params: TrainCamParams) -> Any:
         params.weight_decay,
     )
     return build_optimiser(params.optimiser, groups, params.lr, params.momentum)
-
-
-def _settings(
-    run: RunParams, view2_size: int, loss_resolution: Literal["pixels", "map"]
-) -> MethodSettings:
-    return MethodSettings(
-        baseline=run.baseline,
-        view2_size=view2_size,
-        loss_resolution=loss_resolution,
-        eps_tau=run.eps.tau,
-        eps_mix=run.eps.mix,
-        equivariance=run.has_equivariance,
-        refined_saliency=run.eps.refined_saliency,
-        contrast_map=_CONTRAST_MAP.get(run.baseline, run.eps.contrast_map),
-    )
-
-
-def _contrast(
-    class_names: tuple[str, ...], run: RunParams, network: NetworkParams, params: TrainCamParams
-) -> Contrast | None:
-    if run.contrast == "none":
-        return None
-    if run.contrast == "ppc":
-        return PpcContrast(PpcSettings(**run.ppc.model_dump()), run.seed)
-    values = run.hsc.model_dump()
-    iterations = values.pop("crf_iterations")
-    return HscContrast(
-        HscSettings(**values, crf_size=params.crf_size),
-        len(class_names),
-        (network.projector_class, network.projector_pixel),
-        LabelRefiner(len(class_names) + 1, iterations, params.crf_kernels),
-    )

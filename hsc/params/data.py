@@ -11,7 +11,7 @@ Digest = Annotated[str, Field(pattern=r"^(md5:[0-9a-fA-F]{32}|sha256:[0-9a-fA-F]
 
 
 class ArchiveParams(Frozen):
-    """A file that somebody publishes, and where it is to be had (`hsc.data.download.Archive`).
+    """A file that somebody publishes, and where it is to be had (`hsc.base.download.Archive`).
 
     `sources` are tried in their order: http(s) and file URLs, a path of the file, or of a folder
     that has it under `name`. A null `digest` or `size` is not checked.
@@ -28,7 +28,7 @@ class _Published(Frozen):
 
     `saliency`: `published`, the maps in `saliency_archive` (a zip or tar file with a picture
     `<id>.png` or `.jpg` for each of train_aug); `estimated`, without a network
-    (`hsc.data.saliency`); `none`, and then EPS cannot run. `limit`: pictures of a split, for a
+    (`hsc.sources.saliency`); `none`, and then EPS cannot run. `limit`: pictures of a split, for a
     quick trial, null for all.
     """
 
@@ -54,7 +54,7 @@ class CocoCounts(Frozen):
 
 
 class Voc2012Params(_Published):
-    """PASCAL VOC 2012 and SBD (`hsc.data.voc2012`).
+    """PASCAL VOC 2012 and SBD (`hsc.sources.voc2012`).
 
     `test`: the path of VOC2012test.tar, which needs an account, or null. `counts`: what the splits
     must have. `augmented_masks`: SegmentationClassAug too, for full supervision.
@@ -68,7 +68,7 @@ class Voc2012Params(_Published):
 
 
 class Coco2014Params(_Published):
-    """COCO 2014 (`hsc.data.coco2014`).
+    """COCO 2014 (`hsc.sources.coco2014`).
 
     `counts`: what the splits must have. `scored_train`: how many pictures of train_aug are scored
     as `train`, null for all.
@@ -87,16 +87,16 @@ def _named_by_a_number(value: object) -> object:
 
 
 class FolderParams(Frozen):
-    """A folder of the user's own (`hsc.data.folder`).
+    """A folder of the user's own (`hsc.sources.folder`).
 
     `path`: where it is. `max_side`: pictures with a longer side are made smaller, with their maps;
     null keeps them. `saliency`: `own` maps, `estimated` ones, `none`, or `auto`: own ones where the
     folder has any, else estimated. `limit`: pictures of a split, for a quick trial.
 
-    Tags and masks must not contradict each other (`hsc.data.mask_check`). `mask_specks`: the share
-    of a mask up to which it may hold a class that is not tagged; people do not tag what covers a
-    hundredth of a picture. `unmasked_tags`: the share of a class's pictures whose masks may lack
-    it; objects that are too small or too hidden to outline are tagged all the same.
+    Tags and masks must not contradict each other (`hsc.sources.mask_check`). `mask_specks`: the
+    share of a mask up to which it may hold a class that is not tagged; people do not tag what
+    covers a hundredth of a picture. `unmasked_tags`: the share of a class's pictures whose masks
+    may lack it; objects that are too small or too hidden to outline are tagged all the same.
     """
 
     path: Annotated[Path, BeforeValidator(_named_by_a_number)]

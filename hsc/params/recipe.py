@@ -1,20 +1,10 @@
-"""The typed parameters and the only reader of `params.yaml` and `recipes/`.
+"""`recipes/<data>.yaml`: how it is run on one data set."""
 
-`params.yaml` says what is run (data set, baseline, contrast, their constants); the recipe
-`recipes/<data>.yaml` says how, for that data set (sizes, schedules, rates), by baseline where they
-differ. The two have no key in common and nothing is merged. Everything is parsed once into frozen
-objects; an unknown key, a wrong type or a wrong combination is an `HscError` that names file and
-key.
-"""
-
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-import yaml
 from pydantic import Discriminator, Field, Tag
 
-from hsc.base.errors import ExperimentError
 from hsc.params.base import (
     AugmentationParams,
     BackboneChoice,
@@ -28,19 +18,12 @@ from hsc.params.base import (
     Seed,
     TrainingParams,
 )
-from hsc.params.run import EpsParams as EpsParams  # the sections are to be had here too
-from hsc.params.run import HscParams as HscParams
-from hsc.params.run import PpcParams as PpcParams
-from hsc.params.run import PsaParams as PsaParams
-from hsc.params.run import RunParams as RunParams
-from hsc.params.run import SeedParams as SeedParams
 from hsc.params.segmentation import (
     PredictParams,
     SegmentationNetworkParams,
     TrainSegmentationParams,
 )
 
-_Section = TypeVar("_Section")
 _BACKBONE = ("backbone", "widths")
 
 
@@ -225,79 +208,3 @@ class Recipe(Frozen):
                 f"{how.radius * stride} pixels or more, or a smaller radius"
             )
         return self
-
-
-def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
-    """Read `params.yaml` and the recipe that it names.
-
-    Raises HscError: a missing or unreadable file, an unknown key, a value of the wrong type or
-    range, a wrong combination; the text names the file and the key.
-    """
-    run = _parse(params, RunParams)
-    recipe = recipes / f"{run.data}.yaml"
-    if not recipe.is_file():
-        known = ", ".join(sorted(path.stem for path in recipes.glob("*.yaml"))) or "none"
-        raise ExperimentError(
-            f"{params}: data: {run.data!r} has no recipe {recipe}; there are: {known}"
-        )
-    return run, _parse(recipe, Recipe)
-
-
-def parse_section(source: Path, values: dict[str, Any], kind: type[_Section]) -> _Section:
-    """Check the part of a recipe that depends on the data set (`prepare_data`).
-
-    `kind` is a model or a dataclass with the keys as fields, `source` names the place in errors.
-    Raises HscError as `load` does.
-    """
-    return _validate(source, values, kind)
-
-
-def _parse(path: Path, model: type[_Section]) -> _Section:
-    return _validate(path, _read_yaml(path), model)
-
-
-def _validate(path: Path, values: Any, kind: type[_Section]) -> _Section:
-    if not issubclass(kind, pydantic.BaseModel):
-        kind = pydantic.with_config(extra="forbid")(kind)  # the same class, marked
-    try:
-        return pydantic.TypeAdapter(kind).validate_python(values)
-    except pydantic.ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            # Parts in brackets are no keys but the alternatives of a union.
-            parts = [str(part) for part in problem["loc"] if not str(part).startswith("(")]
-            key = ".".join(parts) or "(file)"
-            lines.append(f"{path}: {key}: {problem['msg']} (got {_shorten(problem['input'])})")
-        raise ExperimentError("\n".join(lines)) from None
-
-
-class _NoDuplicates(yaml.SafeLoader):
-    """The safe loader, but a key that stands twice is an error: the first value would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
-    except OSError as error:
-        raise ExperimentError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise ExperimentError(
-            f"{path}: cannot be read as text ({error}); write it as UTF-8"
-        ) from None
-    except yaml.YAMLError as error:
-        raise ExperimentError(f"{path}: not valid YAML: {error}") from None
-
-
-def _shorten(value: Any, limit: int = 60) -> str:
-    text = repr(value)
-    return text if len(text) <= limit else text[:limit] + "…"

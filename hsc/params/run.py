@@ -1,80 +1,20 @@
 """The sections of `params.yaml`: what is run."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from hsc.params.base import (
-    Count,
     Frozen,
-    NonNegative,
     Positive,
     Probability,
     Seed,
-    Share,
 )
 
-Baseline = Literal["cam", "seam", "eps"]
-
-
-class EpsParams(Frozen):
-    """EPS's constants (its VOC script: tau 0.4, mix 0.5) and the equivariance switch.
-
-    `equivariance: auto` adds the PCM and SEAM's ER and ECR terms exactly when a contrast is on, as
-    HSC's published code does, and with PPC alike, so that the two can be compared; `true` and
-    `false` decide by hand (`true` with `contrast: none` is the control). `contrast_map` is the map
-    that drives a contrast: EPS's own `softmax`, the PCM's (`refined`) or the logits (`raw`).
-    `refined_saliency` puts the saliency loss on the PCM's maps too, as HSC's published code does.
-    """
-
-    tau: Probability
-    mix: Probability
-    equivariance: Literal["auto"] | bool
-    contrast_map: Literal["softmax", "refined", "raw"]
-    refined_saliency: bool
-
-
-class HscParams(Frozen):
-    """HSC (IJCAI 2023), equations 1-13; each row of its Table 4 is a handful of these."""
-
-    gamma: NonNegative
-    temperature: Positive
-    momentum: Probability
-    roi: bool
-    class_level: bool = Field(alias="class")
-    pixel: bool
-    cross_supervision: bool
-    momentum_prototypes: bool
-    crf: Literal["none", "pixel", "all"]
-    k_class: Count
-    k_pixel: Count
-    background_score: Probability
-    crf_iterations: Count
-
-
-class PpcParams(Frozen):
-    """PPC (CVPR 2022): its three terms, and which negatives and pixels the last one takes.
-
-    Of the hardest `hard_share` of the negatives, and of the pixels of a class, the easier ones are
-    kept, `kept_share` of all.
-    """
-
-    gamma: NonNegative
-    temperature: Positive
-    k: Count
-    background_score: Probability
-    cross_prototype: bool
-    cross_label: bool
-    intra_view: bool
-    hard_share: Share
-    kept_share: Share
-
-    @pydantic.model_validator(mode="after")
-    def _check_shares(self) -> Self:
-        if self.kept_share > self.hard_share:
-            raise ValueError("kept_share: no more can be kept than are hard (hard_share)")
-        return self
+MethodName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)*$")]
+"""A module of `hsc.methods`, or one elsewhere on Python's path."""
 
 
 class SeedParams(Frozen):
@@ -105,72 +45,25 @@ class PsaParams(Frozen):
 
 
 class RunParams(Frozen):
-    """`params.yaml`: what is run."""
+    """`params.yaml`: what is run.
+
+    `sections` has the other keys of the file: the constants of baselines and contrasts under their
+    names, as they stand there. The method's own module says what they have to be
+    (`hsc.params.method`).
+    """
 
     seed: Seed
     data: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
-    baseline: Baseline
-    contrast: Literal["none", "ppc", "hsc"]
-    eps: EpsParams
-    ppc: PpcParams
-    hsc: HscParams
+    debug: bool
+    baseline: MethodName
+    contrast: MethodName
     seeds: SeedParams
     psa: PsaParams
+    _sections: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @property
-    def has_equivariance(self) -> bool:
-        """Whether EPS has SEAM's PCM, ER and ECR beside it."""
-        if self.eps.equivariance == "auto":
-            return self.contrast != "none"
-        return self.eps.equivariance
-
-    @pydantic.model_validator(mode="after")
-    def _check_combination(self) -> Self:
-        if self.baseline == "eps":
-            self._check_eps()
-        if self.contrast == "hsc":
-            self._check_hsc()
-        terms = (self.ppc.cross_prototype, self.ppc.cross_label, self.ppc.intra_view)
-        if self.contrast == "ppc" and not any(terms):
-            raise ValueError(
-                "contrast is ppc but ppc.cross_prototype, ppc.cross_label and ppc.intra_view are "
-                "all false; use `contrast: none` for the baseline alone"
-            )
-        return self
-
-    def _check_eps(self) -> None:
-        if self.has_equivariance:
-            return
-        if self.eps.refined_saliency:
-            raise ValueError(
-                "eps.refined_saliency needs the PCM's maps, but eps.equivariance is off here; "
-                "set eps.equivariance to true"
-            )
-        if self.contrast != "none" and self.eps.contrast_map == "refined":
-            raise ValueError(
-                "eps.contrast_map is refined, but eps.equivariance is false and without it there "
-                "is no PCM; use softmax or raw"
-            )
-
-    def _check_hsc(self) -> None:
-        """A component that is on has to have something to act on."""
-        hsc = self.hsc
-        if not (hsc.roi or hsc.class_level or hsc.pixel):
-            raise ValueError(
-                "contrast is hsc but hsc.roi, hsc.class and hsc.pixel are all false; "
-                "use `contrast: none` for the baseline alone"
-            )
-        if hsc.momentum_prototypes and not hsc.pixel:
-            raise ValueError(
-                "hsc.momentum_prototypes is true, but they belong to the pixel level and hsc.pixel "
-                "is false; set hsc.momentum_prototypes to false too"
-            )
-        if hsc.crf == "pixel" and not hsc.pixel:
-            raise ValueError("hsc.crf is pixel, but hsc.pixel is false; use none or all")
-        if hsc.crf == "all" and not (hsc.roi or hsc.pixel):
-            raise ValueError(
-                "hsc.crf is all, but the class level alone uses no labels to refine; use none"
-            )
+    def sections(self) -> Mapping[str, Any]:
+        return self._sections
 
 
 def method_title(baseline: str, contrast: str) -> str:

@@ -17,7 +17,8 @@ from hsc.base.progress import Progress, unseen
 from hsc.base.run_record import records_folder
 from hsc.compare.figures import FIGURES
 from hsc.data.voc import read_image
-from hsc.params import recipe as parameters
+from hsc.params.method import MethodChoice, choose
+from hsc.params.reading import load
 from hsc.params.recipe import Recipe
 from hsc.params.run import RunParams
 from hsc.report.provenance import (
@@ -153,6 +154,7 @@ class Facts:
     """A run. Dictionaries are by the keys of STEPS and TRAININGS, in that order."""
 
     run: RunParams
+    method: MethodChoice
     recipe: Recipe
     params_text: str
     recipe_file: str
@@ -183,7 +185,7 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
     Raises HscError for parameters that cannot be read, and for a file that is there but is not what
     its stage writes.
     """
-    run, recipe = parameters.load(where.params, where.recipes)
+    run, recipe = load(where.params, where.recipes)
     recipe_path = where.recipes / f"{run.data}.yaml"
     psa, metrics = run.psa.enabled, where.metrics
     records = where.records or records_folder()
@@ -191,6 +193,7 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
     panels, legend = read_panels(where.outputs / "panels")
     return Facts(
         run=run,
+        method=choose(run, where.params),
         recipe=recipe,
         params_text=where.params.read_text("utf-8"),
         recipe_file=recipe_path.name,

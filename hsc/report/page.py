@@ -11,8 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from hsc.base import duration
+from hsc.base.disk_space import amount
 from hsc.base.files import atomic_file
-from hsc.data.room import amount
 from hsc.report import charts, words
 from hsc.report.facts import STEPS, Confusion, Facts, Panel, Training
 from hsc.report.papers import TABULATED_IN, Published, published

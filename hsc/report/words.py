@@ -21,19 +21,6 @@ TRAINING_TITLES = {
     "train_segmentation": "Segmentation network",
 }
 _HEADS = {"aspp": "DeepLab-ASPP", "largefov": "DeepLab v1"}
-_BASELINE_SAYS = {
-    "cam": "",
-    "seam": "SEAM asks that two sizes of a picture give the same maps and that pixels which look "
-    "alike agree",
-    "eps": "EPS asks that the maps together give the saliency, which knows objects but not their "
-    "classes",
-}
-_CONTRAST_SAYS = {
-    "none": "",
-    "ppc": "PPC asks that pixels of a class resemble the class's prototype and no other",
-    "hsc": "HSC asks that objects differ from their backgrounds, and classes and their pixels from "
-    "one another",
-}
 _TERMS = {
     "classification": "the tags",
     "minimum": "SEAM: little elsewhere",
@@ -66,7 +53,10 @@ def title(facts: Facts) -> str:
 
 def summary(facts: Facts) -> str:
     """What was done, in a paragraph for somebody who has not used the project yet."""
-    return " ".join([_given(facts), _trained(facts), _masks(facts), *_found(facts)])
+    said = [_given(facts), _trained(facts), _masks(facts), *_found(facts)]
+    if facts.run.debug:
+        said.append("It is a trial (debug: true) of a few steps: its scores mean nothing.")
+    return " ".join(said)
 
 
 def _given(facts: Facts) -> str:
@@ -77,7 +67,7 @@ def _given(facts: Facts) -> str:
         f"The pipeline is given {pictures} and their tags: which {classes} are on a picture, but "
         "not where."
     )
-    if facts.run.baseline == "eps":
+    if facts.method.baseline.needs_saliency:
         source = f" ({data.saliency.source})" if data else ""
         text += f" It is given saliency maps{source} too: where something is, but not what."
     return text
@@ -85,9 +75,8 @@ def _given(facts: Facts) -> str:
 
 def _trained(facts: Facts) -> str:
     network = f"a network (backbone {facts.recipe.network.backbone}, {start_of_backbone(facts)})"
-    asks = [_BASELINE_SAYS[facts.run.baseline], _CONTRAST_SAYS[facts.run.contrast]]
-    if facts.run.baseline == "eps" and facts.run.has_equivariance:
-        asks.insert(1, "SEAM's terms ask that two sizes of a picture give the same maps")
+    chosen = facts.method
+    asks = [chosen.baseline.says, chosen.contrast.says if chosen.contrast else ""]
     said = "; ".join(ask for ask in asks if ask)
     return (
         f"It trains {network} to tell the tags, and takes from it where on a picture it sees each "
@@ -189,7 +178,7 @@ def flow(facts: Facts) -> tuple[Step, ...]:
     given = f"{data.splits['train_aug']} pictures, {data.classes} classes" if data else "pictures"
     network = facts.recipe.segmentation_network
     return (
-        Step("Tags and saliency" if run.baseline == "eps" else "Tags", given),
+        Step("Tags and saliency" if facts.method.baseline.needs_saliency else "Tags", given),
         Step("CAMs", method(facts)),
         Step("Seeds", cut, *_figure(facts, "seeds")),
         Step("+ CRF", "to the edges", *_figure(facts, "crf")),
@@ -231,12 +220,11 @@ def settings(facts: Facts) -> tuple[list[Section], list[Section]]:
     """The parameters that have a say in this run: those of params.yaml, those of the recipe."""
     run, recipe = plain(facts.run), plain(facts.recipe)
     baseline, psa = facts.run.baseline, facts.run.psa.enabled
-    first = {key: run[key] for key in ("seed", "data", "baseline", "contrast")}
-    sections = ["eps"] if baseline == "eps" else []
-    sections += [facts.run.contrast] if facts.run.contrast != "none" else []
+    first = {key: run[key] for key in ("seed", "data", "debug", "baseline", "contrast")}
     what = [("", first), ("seeds", run["seeds"])]
     what.append(("psa", run["psa"] if psa else {"enabled": False}))
-    what += [(name, run[name]) for name in sections]
+    constants = zip(facts.method.names, facts.method.settings, strict=False)
+    what += [(name, values) for name, each in constants if (values := plain(each))]
     how = []
     for name, values in recipe.items():
         if name in ("train_cam", "infer_cams", "refine_crf"):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from hsc.base.download import Archive, fetch
 from hsc.base.progress import Bars, silent
-from hsc.data.download import Archive, fetch
 from hsc.params.base import FetchParams
 
 

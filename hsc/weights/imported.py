@@ -27,11 +27,11 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor
 
+from hsc.base.download import Archive, fetch
 from hsc.base.errors import DataError, WeightsError
 from hsc.base.files import hash_file
 from hsc.base.progress import Bars, silent
 from hsc.data.classes import VOC_CLASSES
-from hsc.data.download import Archive, fetch
 from hsc.nets.backbones import backbone_names, build_backbone
 from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
 from hsc.weights import mxnet, published, published_deeplab

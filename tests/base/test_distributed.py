@@ -19,8 +19,8 @@ from hsc.engine.runtime import Runtime
 from hsc.engine.training import check_start
 from hsc.methods.hsc import HscContrast
 from hsc.methods.training import build_method
+from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
-from hsc.params.run import RunParams
 from hsc.psa.network import affinity_network
 from hsc.psa.training import AffinityObjective
 
@@ -45,7 +45,7 @@ def make_batch(seed: int) -> Batch:
     }
 
 
-def two_steps(run: RunParams, network: NetworkParams, params: TrainCamParams) -> dict[str, Any]:
+def two_steps(run: MethodChoice, network: NetworkParams, params: TrainCamParams) -> dict[str, Any]:
     """Losses and averaged gradients of the second step, which knows the first one's prototypes."""
     torch.manual_seed(3)
     method = build_method(CLASSES, run, network, params).double().train()
@@ -167,7 +167,7 @@ def work(rank: int, folder: Path, request: list[tuple[Any, ...]]) -> None:
 
 @pytest.fixture(scope="module")
 def request_(
-    tiny_run: Callable[..., RunParams],
+    tiny_run: Callable[..., MethodChoice],
     tiny_network: NetworkParams,
     tiny_cam_params: TrainCamParams,
     cpu: Any,

@@ -302,9 +302,10 @@ def test_image_saliency_and_labels_stay_aligned(
     )
     inside = labels[0] != 255
     colours = (image.transpose(1, 2, 0) * STD + MEAN) * 255
-    # a pixel whose centre lies on the edge of two stripes belongs to either
+    # a pixel whose centre lies on the edge of two stripes belongs to either: of the narrowest
+    # stripes, 35 pixels in 6, three columns of 16
     clear = inside & (np.abs(colours - 130).min(axis=-1) > 12)
-    assert clear.sum() > 0.9 * inside.sum()
+    assert clear.sum() > 0.8 * inside.sum()
     assert np.array_equal(classes_of(colours)[clear], labels[0][clear])
     assert np.array_equal(colours[..., 0][clear] > 130, saliency[0][clear] > 127)
     assert not image[:, ~inside].any()

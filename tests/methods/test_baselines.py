@@ -9,13 +9,9 @@ from hsc.cam.network import CamMaps, upsample
 from hsc.losses.classification import multilabel_soft_margin
 from hsc.losses.eps import saliency_loss
 from hsc.losses.seam import adaptive_min_pooling, cross_equivariance, equivariance
-from hsc.methods.baselines import (
-    classification_terms,
-    eps_terms,
-    equivariance_terms,
-    refined_saliency_terms,
-    seam_terms,
-)
+from hsc.methods.baselines.cam import classification_terms
+from hsc.methods.baselines.eps import eps_terms, refined_saliency_terms
+from hsc.methods.baselines.seam import equivariance_terms, seam_terms
 
 N, C = 2, 3
 SIZES = [(16, 16), (10, 10)]

@@ -1,7 +1,6 @@
 """The contrast as a module: its prototypes, its switches, what influences what."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +12,10 @@ from hsc.losses.maps import background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_contrast, pixel_prototypes
 from hsc.losses.prototypes import Prototypes
 from hsc.losses.roi import pool_region, push_apart
-from hsc.methods.hsc import HscContrast, HscSettings, driving_cam
+from hsc.methods.contrast import Setting, driving_cam
+from hsc.methods.contrasts.hsc import HscContrast, HscParams
 
-ALL_ON = HscSettings(
+ALL_ON = HscParams(
     gamma=0.1,
     temperature=0.1,
     momentum=0.9,
@@ -28,7 +28,6 @@ ALL_ON = HscSettings(
     k_class=4,
     k_pixel=6,
     background_score=0.4,
-    crf_size=16,
 )
 C, D1, D2, SIDE = 3, 5, 4, 16
 MEMORIES = ("class1", "class2", "pixel1", "pixel2")
@@ -46,8 +45,11 @@ def clear_left(image: Tensor, label: Tensor) -> Tensor:
     return label
 
 
-def make(refine: Callable[[Tensor, Tensor], Tensor] = forbidden, **changes: Any) -> HscContrast:
-    return HscContrast(replace(ALL_ON, **changes), C, (D1, D2), refine)
+def make(
+    refine: Callable[[Tensor, Tensor], Tensor] = forbidden, crf_size: int = 16, **changes: Any
+) -> HscContrast:
+    setting = Setting(C, D1, D2, crf_size=crf_size)
+    return HscContrast(ALL_ON.model_copy(update=changes), setting, refine)
 
 
 def inputs(seed: int = 0, tags: list[list[int]] | None = None, size1: int = 8) -> Inputs:

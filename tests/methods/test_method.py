@@ -1,7 +1,6 @@
 """A method: which views it computes, how its losses add up, where its gradients go."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +9,10 @@ from torch import Tensor
 
 from hsc.losses.maps import present_probability
 from hsc.losses.seam import equivariance
-from hsc.methods.method import Method, needs_pcm
+from hsc.methods.method import Method
 from hsc.methods.training import build_method
+from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
-from hsc.params.run import RunParams
 
 CLASSES = ("a", "b", "c")
 CROP, VIEW2 = 32, 20
@@ -26,7 +25,7 @@ Build = Callable[..., Method]
 
 @pytest.fixture(scope="module")
 def build(
-    tiny_run: Callable[..., RunParams],
+    tiny_run: Callable[..., MethodChoice],
     tiny_network: NetworkParams,
     tiny_cam_params: TrainCamParams,
     cpu: Any,
@@ -46,21 +45,6 @@ def make_batch(seed: int = 0) -> dict[str, Tensor]:
         "tags": torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 1.0, 1.0]]),
         "saliency": torch.rand(3, 1, CROP, CROP, generator=generator),
     }
-
-
-@pytest.mark.parametrize(
-    ("baseline", "equivariance", "expected"),
-    [
-        ("cam", False, False),
-        ("cam", True, False),
-        ("seam", False, True),
-        ("seam", True, True),
-        ("eps", False, False),
-        ("eps", True, True),
-    ],
-)
-def test_needs_pcm(baseline: Any, equivariance: bool, expected: bool) -> None:
-    assert needs_pcm(baseline, equivariance) is expected
 
 
 @pytest.mark.parametrize(
@@ -280,8 +264,8 @@ def test_losses_at_map_resolution_are_those_of_the_maps_themselves(build: Build)
     method = build(baseline="seam", contrast="none")
     batch = make_batch()
     at_pixels = method.losses(batch)
-    method.settings = replace(method.settings, loss_resolution="map")
-    on_maps = method.losses(batch)
+    coarse = Method(method.baseline, method.network, None, VIEW2, "map")
+    on_maps = coarse.losses(batch)
     views = [method.network(image) for image in (batch["image"], shrink(batch["image"]))]
     expected = equivariance(views[0].cam, views[1].cam, batch["tags"])
     torch.testing.assert_close(on_maps["equivariance"], expected)

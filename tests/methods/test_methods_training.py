@@ -20,12 +20,12 @@ from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.methods.method import Method
 from hsc.methods.training import build_method, cam_optimiser, network_spec, train_cam
+from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
-from hsc.params.run import RunParams
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Train = Callable[..., tuple[Path, list[dict[str, float]]]]
-Run = Callable[..., RunParams]
+Run = Callable[..., MethodChoice]
 Interrupt = Callable[[type, int, Callable[[], Any]], None]
 Result = tuple[Path, list[dict[str, float]], dict[str, Tensor]]
 """Weights file, history, prototypes after the last step."""
@@ -61,7 +61,7 @@ def training(
         arguments: dict[str, Any] = {
             "folder": tiny_folder,
             "backbone": tiny_backbone,
-            "run": tiny_run(),
+            "choice": tiny_run(),
             "network": tiny_network,
             "params": tiny_cam_params,
             "runtime": cpu,
@@ -122,7 +122,7 @@ def test_every_method_trains(
     training: Train, tiny_run: Run, short: TrainCamParams, baseline: str, contrast: str
 ) -> None:
     run = tiny_run(baseline=baseline, contrast=contrast)
-    output, history = training(f"{baseline}-{contrast}", run=run, params=short)
+    output, history = training(f"{baseline}-{contrast}", choice=run, params=short)
     assert len(history) == 2
     _, spec = load_cam_network(output)
     needs_pcm = baseline == "seam" or (baseline == "eps" and contrast != "none")
@@ -134,7 +134,7 @@ def test_interrupted_ppc_draws_what_the_undisturbed_run_draws(
     training: Train, tiny_run: Run, tiny_cam_params: TrainCamParams, interrupted: Interrupt
 ) -> None:
     changes = {
-        "run": tiny_run(contrast="ppc"),
+        "choice": tiny_run(contrast="ppc"),
         "params": tiny_cam_params.model_copy(update={"steps": 5, "checkpoint_every": 2}),
     }
     expected, its_history = training("ppc", **changes)
@@ -157,7 +157,7 @@ def test_same_parameters_same_bytes(training: Train, undisturbed: Result) -> Non
 
 def test_other_seed_other_bytes(training: Train, tiny_run: Run, short: TrainCamParams) -> None:
     first, _ = training("seed0", params=short)
-    second, _ = training("seed1", params=short, run=tiny_run(seed=1))
+    second, _ = training("seed1", params=short, choice=tiny_run(seed=1))
     assert first.read_bytes() != second.read_bytes()
 
 
@@ -204,7 +204,11 @@ from hsc.methods.training import train_cam
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.runtime import Runtime
 from hsc.methods.method import Method
-from hsc.params.recipe import NetworkParams, RunParams, TrainCamParams
+from hsc.params.method import MethodChoice
+from hsc.params.recipe import NetworkParams, TrainCamParams
+from hsc.methods.baselines.seam import Seam
+from hsc.methods.baseline import NoConstants
+from hsc.methods.contrasts.hsc import HscContrast, HscParams
 
 request = json.loads(sys.argv[1])
 torch.set_num_threads(1)
@@ -249,7 +253,10 @@ def train(moment, name):
     train_cam(
         VocFolder(Path(request["root"])),
         Path(request["backbone"]),
-        RunParams.model_validate(request["run"]),
+        MethodChoice(
+            0, ("seam", "hsc"), Seam(NoConstants(), True), HscContrast,
+            HscParams.model_validate(request["constants"]),
+        ),
         NetworkParams.model_validate(request["network"]),
         TrainCamParams.model_validate(request["params"]),
         Runtime(torch.device("cpu"), bf16=False, workers=0),
@@ -288,7 +295,11 @@ def killed(
     tiny_cam_params: TrainCamParams,
 ) -> dict[str, str]:
     """Start a process for each moment, wait until all are dead; the names of their trainings."""
-    settings = {"run": tiny_run(), "network": tiny_network, "params": tiny_cam_params}
+    settings = {
+        "constants": tiny_run().contrast_params,
+        "network": tiny_network,
+        "params": tiny_cam_params,
+    }
     names = {moment: f"killed{number}" for number, moment in enumerate(MOMENTS)}
     request = {
         "root": str(tiny_root),
@@ -350,8 +361,8 @@ def test_training_works_without_masks(
     root = tmp_path / "data"
     shutil.copytree(tiny_root, root, ignore=shutil.ignore_patterns("SegmentationClass"))
     run = tiny_run(baseline=baseline)
-    expected, _ = training(f"masks-{baseline}", run=run, params=short)
-    found, _ = training(f"no-masks-{baseline}", run=run, params=short, folder=VocFolder(root))
+    expected, _ = training(f"masks-{baseline}", choice=run, params=short)
+    found, _ = training(f"no-masks-{baseline}", choice=run, params=short, folder=VocFolder(root))
     assert found.read_bytes() == expected.read_bytes()
 
 
@@ -362,7 +373,7 @@ def test_saliency_is_needed_by_eps_only(
     shutil.copytree(tiny_root, root, ignore=shutil.ignore_patterns("Saliency"))
     training("no-saliency", params=short, folder=VocFolder(root))
     with pytest.raises(HscError, match=r"Saliency/train_0\d+.png: no such saliency map"):
-        training("eps-no-saliency", run=tiny_run(baseline="eps"), folder=VocFolder(root))
+        training("eps-no-saliency", choice=tiny_run(baseline="eps"), folder=VocFolder(root))
 
 
 def test_missing_picture_is_an_error(
@@ -458,7 +469,7 @@ def test_parameters_reach_the_contrast(
 ) -> None:
     run = tiny_run(**{"class": False, "crf": "pixel", "k_pixel": 9, "momentum": 0.5, "gamma": 0.3})
     contrast = build_method(("a", "b"), run, tiny_network, tiny_cam_params).contrast
-    settings = contrast.settings
+    settings = contrast.params
     assert (settings.roi, settings.class_level, settings.pixel) == (True, False, True)
     assert (settings.crf, settings.k_pixel) == ("pixel", 9)
     assert (settings.momentum, settings.gamma) == (0.5, 0.3)
@@ -486,8 +497,7 @@ def test_equivariance_of_eps(
 ) -> None:
     run = tiny_run(baseline="eps", contrast=contrast, equivariance=equivariance)
     method = build_method(("a", "b"), run, tiny_network, tiny_cam_params)
-    assert method.settings.equivariance is expected
-    assert method.settings.view2_size == 20
+    assert method.baseline.needs_pcm is expected
     spec = network_spec(("a", "b"), run, tiny_network, tiny_cam_params)
     assert (spec["pcm"] == [3, 3, 4]) is expected
     assert (method.network.pcm is not None) is expected

@@ -1,7 +1,6 @@
 """PPC as a module: its switches, its random draws, what influences what, on which baselines."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,14 +10,15 @@ from torch import Tensor
 from hsc.losses.maps import background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_contrast
 from hsc.losses.ppc import batch_prototypes
+from hsc.methods.contrast import Setting
+from hsc.methods.contrasts.ppc import PpcContrast, PpcParams
 from hsc.methods.hsc import driving_cam
 from hsc.methods.method import Method
-from hsc.methods.ppc import PpcContrast, PpcSettings
 from hsc.methods.training import build_method
+from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
-from hsc.params.run import RunParams
 
-ALL_ON = PpcSettings(
+ALL_ON = PpcParams(
     gamma=0.1,
     temperature=0.1,
     k=6,
@@ -35,7 +35,7 @@ Inputs = dict[str, Any]
 
 
 def make(seed: int = 0, **changes: Any) -> PpcContrast:
-    return PpcContrast(replace(ALL_ON, **changes), seed)
+    return PpcContrast(ALL_ON.model_copy(update=changes), Setting(C, D, D, seed))
 
 
 def inputs(seed: int = 0, tags: list[list[int]] | None = None, size1: int = 8) -> Inputs:
@@ -231,7 +231,7 @@ Build = Callable[..., Method]
 
 @pytest.fixture(scope="module")
 def build(
-    tiny_run: Callable[..., RunParams],
+    tiny_run: Callable[..., MethodChoice],
     tiny_network: NetworkParams,
     tiny_cam_params: TrainCamParams,
     cpu: Any,
@@ -291,7 +291,7 @@ def test_ppc_reaches_projector_and_backbone_only(build: Build) -> None:
 
 def test_parameters_reach_the_contrast(build: Build) -> None:
     method = build(baseline="cam", k=9, intra_view=False, hard_share=0.8, seed=4)
-    settings = method.contrast.settings
+    settings = method.contrast.params
     assert (settings.k, settings.intra_view, settings.hard_share) == (9, False, 0.8)
     assert list(method.losses(make_batch())) == ["loss", "classification", *TERMS[:2]]
 

@@ -28,8 +28,8 @@ from hsc.losses.prototypes import Prototypes
 from hsc.losses.roi import clamped_similarity, pool_region, push_apart, roi_contrast
 from hsc.methods.method import Method
 from hsc.methods.training import build_method
+from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
-from hsc.params.run import RunParams
 
 CLASSES = ("a", "b", "c")
 C, CROP = len(CLASSES), 32
@@ -63,7 +63,7 @@ Build = Callable[..., Method]
 
 @pytest.fixture(scope="module")
 def build(
-    tiny_run: Callable[..., RunParams],
+    tiny_run: Callable[..., MethodChoice],
     tiny_network: NetworkParams,
     tiny_cam_params: TrainCamParams,
     cpu: Any,
@@ -162,7 +162,9 @@ each cell's map it propagates the strongest class only, and that may be an absen
 def sees_absent(method: Method) -> set[str]:
     by_pcm = SEES_ABSENT_BY_PCM if method.network.pcm is not None else set()
     driven = {*CONTRASTS["ppc"], *CONTRASTS["hsc"]}
-    by_contrast = driven if method.settings.contrast_map == "refined" else set()
+    view = CamMaps(torch.zeros(1, 3, 2, 2), torch.zeros(1), torch.empty(0))
+    refined = method.baseline.contrast_map(view, torch.zeros(1, 2)) is view.refined
+    by_contrast = driven if refined else set()
     return SEES_ABSENT_MAPS | by_pcm | by_contrast
 
 

@@ -10,9 +10,13 @@ import pytest
 import yaml
 
 from hsc.base.errors import HscError
-from hsc.data.shapes_config import ShapesConfig
-from hsc.params import recipe as parameters
 from hsc.params.data import FolderParams
+from hsc.params.method import choose
+from hsc.params.parsing import parse
+from hsc.params.reading import load
+from hsc.params.recipe import Recipe
+from hsc.params.run import RunParams
+from hsc.sources.shapes_config import ShapesConfig
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RECIPES = sorted((REPOSITORY / "recipes").glob("*.yaml"))
@@ -53,8 +57,11 @@ class House:
         del inner[last]
         self.write(path, values)
 
-    def load(self) -> tuple[parameters.RunParams, parameters.Recipe]:
-        return parameters.load(self.params, self.recipes)
+    def load(self) -> tuple[RunParams, Recipe]:
+        """Whatever stages read, a method's constants too."""
+        run, recipe = load(self.params, self.recipes)
+        choose(run, self.params)
+        return run, recipe
 
     def message(self) -> str:
         with pytest.raises(HscError) as caught:
@@ -68,7 +75,7 @@ def house(tmp_path: Path) -> House:
 
 
 def test_committed_parameters_load() -> None:
-    run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    run, _ = load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
     assert run.data in {path.stem for path in RECIPES}
 
 
@@ -76,15 +83,15 @@ def test_committed_parameters_load() -> None:
 def test_every_recipe_loads(recipe: Path, tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     House.write(params, read(REPOSITORY / "params.yaml") | {"data": recipe.stem})
-    _, loaded = parameters.load(params, REPOSITORY / "recipes")
+    _, loaded = load(params, REPOSITORY / "recipes")
     for name in ("cam", "seam", "eps"):
         assert getattr(loaded.train_cam, name).steps > 0
         assert getattr(loaded.infer_cams, name).scales
 
 
 def test_the_contrast_has_the_values_of_its_paper() -> None:
-    run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
-    hsc = run.hsc
+    run, _ = load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    hsc = choose(run, REPOSITORY / "params.yaml").contrast_params
     assert (hsc.gamma, hsc.temperature, hsc.momentum) == (0.1, 0.1, 0.9)
     assert (hsc.k_class, hsc.k_pixel) == (16, 32)
 
@@ -106,7 +113,7 @@ def test_no_key_stands_in_both_files() -> None:
 def test_the_shapes_section_is_its_configuration() -> None:
     section = read(REPOSITORY / "recipes" / "shapes.yaml")["prepare_data"]
     assert section.pop("kind") == "shapes"
-    config = parameters.parse_section(Path("shapes.yaml: prepare_data"), section, ShapesConfig)
+    config = parse(Path("shapes.yaml: prepare_data"), section, ShapesConfig)
     assert config == ShapesConfig(**section)
 
 
@@ -114,7 +121,7 @@ def test_values_arrive_typed_and_frozen(house: House) -> None:
     house.edit(house.params, "hsc.class", False)
     house.edit(house.params, "seeds.threshold", 0.26)
     run, recipe = house.load()
-    assert run.hsc.class_level is False
+    assert choose(run, house.params).contrast_params.class_level is False
     assert run.seeds.threshold == 0.26
     assert isinstance(recipe.network.widths, tuple)
     with pytest.raises(pydantic.ValidationError):
@@ -465,7 +472,7 @@ class Knobs:
 
 
 def test_parse_section_reads_a_dataclass() -> None:
-    assert parameters.parse_section(Path("r.yaml: prepare_data"), {"size": 12}, Knobs) == Knobs(12)
+    assert parse(Path("r.yaml: prepare_data"), {"size": 12}, Knobs) == Knobs(12)
 
 
 @pytest.mark.parametrize(
@@ -479,7 +486,7 @@ def test_parse_section_reads_a_dataclass() -> None:
 )
 def test_parse_section_names_place_and_key(values: Any, parts: list[str]) -> None:
     with pytest.raises(HscError) as caught:
-        parameters.parse_section(Path("r.yaml: prepare_data"), values, Knobs)
+        parse(Path("r.yaml: prepare_data"), values, Knobs)
     for part in ("r.yaml: prepare_data: ", *parts):
         assert part in str(caught.value)
 
@@ -488,11 +495,11 @@ def test_parse_section_reads_a_model() -> None:
     source = Path("folder.yaml: prepare_data")
     section = read(REPOSITORY / "recipes" / "folder.yaml")["prepare_data"]
     del section["kind"]
-    found = parameters.parse_section(source, section | {"path": "/pictures"}, FolderParams)
+    found = parse(source, section | {"path": "/pictures"}, FolderParams)
     assert found.path == Path("/pictures")
     del section["path"]
     with pytest.raises(HscError, match=r"folder\.yaml: prepare_data: path: Field required"):
-        parameters.parse_section(source, section, FolderParams)
+        parse(source, section, FolderParams)
 
 
 def test_the_low_alpha_is_below_the_high_one(house: House) -> None:
@@ -508,7 +515,7 @@ def test_a_crop_has_room_for_the_radius(house: House) -> None:
     house.edit(house.recipe, "network.output_stride", 4)
     house.edit(house.recipe, "train_affinity.radius", 5)
     house.edit(house.recipe, crop, 17)
-    parameters.load(house.params, house.recipes)
+    load(house.params, house.recipes)
     house.edit(house.recipe, crop, 16)
     message = house.message()
     assert message.startswith(f"{house.recipe}: ")
@@ -517,12 +524,9 @@ def test_a_crop_has_room_for_the_radius(house: House) -> None:
 
 
 def test_psa_has_the_labels_of_its_paper_and_is_off() -> None:
-    run, _ = parameters.load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    run, _ = load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
     assert not run.psa.enabled
     assert (run.psa.alpha_low, run.psa.alpha_high) == (4, 24)
-
-
-DEBUG = [path for path in RECIPES if path.stem.endswith("_debug")]
 
 
 def leaves(value: Any, way: str = "") -> dict[str, Any]:
@@ -535,26 +539,26 @@ def leaves(value: Any, way: str = "") -> dict[str, Any]:
     return found
 
 
-def test_every_real_data_set_has_a_trial() -> None:
-    assert {path.stem.removesuffix("_debug") for path in DEBUG} == {
-        "voc2012", "coco2014", "folder",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("path", DEBUG, ids=lambda path: path.stem)
-def test_a_trial_differs_from_its_recipe_in_sizes_only(path: Path) -> None:
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_trial_differs_from_its_recipe_in_sizes_only(path: Path, tmp_path: Path) -> None:
     """The same archives, weights, networks and rates: a broken path is broken in both."""
-    real = leaves(read(path.with_stem(path.stem.removesuffix("_debug"))))
-    trial = leaves(read(path))
+    found = []
+    for debug in (False, True):
+        params = tmp_path / "params.yaml"
+        changed = {"data": path.stem, "debug": debug}
+        House.write(params, read(REPOSITORY / "params.yaml") | changed)
+        found.append(leaves(load(params, REPOSITORY / "recipes")[1].model_dump()))
+    real, trial = found
     assert real.keys() == trial.keys()
     changed = {key.split(".")[-1] for key in real if real[key] != trial[key]}
     assert changed <= {
-        "limit", "steps", "batch_size", "checkpoint_every", "view2_size", "crf_size", "crop_size",
-        "resize_longest", "scales", "pictures",
+        "limit", "train", "val", "scored_train", "steps", "batch_size", "checkpoint_every",
+        "view2_size", "crf_size", "crop_size", "resize_longest", "scales", "pictures", "epochs",
+        "sizes",
     }  # fmt: skip
-    assert trial["prepare_data.limit"] <= 8
-    assert max(value for key, value in trial.items() if key.endswith(".steps")
-               and key.startswith("train_")) <= 4  # fmt: skip
+    assert trial.get("prepare_data.limit", 8) == trial.get("prepare_data.train", 8) == 8
+    assert all(value == 2 for key, value in trial.items() if key.endswith(".steps")
+               and key.startswith("train_"))  # fmt: skip
 
 
 def test_the_recipe_of_voc_has_the_papers_values() -> None:

@@ -2,10 +2,12 @@
 
 import dataclasses
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hsc.params.method import choose
 from hsc.report import words
 from hsc.report.facts import Facts, gather
 from hsc.report.papers import published
@@ -24,7 +26,8 @@ def of(facts: Facts, psa: bool | None = None, **changes: Any) -> Facts:
     run = facts.run.model_copy(update=changes)
     if psa is not None:
         run = run.model_copy(update={"psa": run.psa.model_copy(update={"enabled": psa})})
-    return dataclasses.replace(facts, run=run)
+    method = choose(run, Path("params.yaml"))
+    return dataclasses.replace(facts, run=run, method=method)
 
 
 def with_scores(facts: Facts, step: str, **changes: Any) -> Facts:
@@ -109,7 +112,7 @@ def notes(facts: Facts) -> str:
 
 def test_figures_of_another_data_set_are_not_to_be_compared(facts: Facts) -> None:
     assert "This run is on shapes, the papers' figures are of VOC 2012" in notes(facts)
-    assert "not to be compared" in notes(of(facts, data="voc2012_debug"))
+    assert "not to be compared" in notes(of(facts, data="voc2012_small"))
     assert "not to be compared" not in notes(of(facts, data="voc2012"))
 
 

@@ -25,7 +25,7 @@ from hsc.nets.backbones import build_backbone
 from hsc.nets.deeplab import deeplab_network
 from hsc.nets.small_resnet import SmallResNet
 from hsc.nets.weights import load_weights, save_weights
-from hsc.params import recipe as parameters
+from hsc.params.base import FetchParams
 from hsc.psa.network import affinity_network
 from hsc.weights import imported, published, published_deeplab
 from hsc.weights.imported import (
@@ -41,7 +41,7 @@ from hsc.weights.imported import (
     torchvision_state,
     translate,
 )
-from tests.data.archive_server import serve
+from tests.base.archive_server import serve
 from tests.weights.mxnet_writer import file_bytes
 
 CAM_LAYOUTS = ["seam", "eps", "eps_cls", "ppc", "hsc"]
@@ -87,7 +87,7 @@ def problem(path: Path, function: Callable[[], Any]) -> str:
 
 
 def test_a_recipe_may_name_every_layout() -> None:
-    assert get_args(parameters.FetchParams.model_fields["layout"].annotation) == LAYOUTS
+    assert get_args(FetchParams.model_fields["layout"].annotation) == LAYOUTS
 
 
 # Whole CAM networks and the backbone alone

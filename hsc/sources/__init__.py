@@ -1,0 +1,1 @@
+"""Where a data set comes from, and how it becomes VOC's layout."""
