@@ -55,7 +55,7 @@ def stages(data: str = "shapes") -> list[PlainStage]:
                 PlainStage(
                     f"{name}_{key}" if key else name,
                     _fill(body["cmd"], values),
-                    tuple(path for path in paths["deps"] if not path.endswith(".py")),
+                    tuple(path for path in paths["deps"] if path.startswith("outputs/")),
                     paths["outs"],
                     paths["metrics"],
                     tuple(_fill(name, values) for name in _persisted(body.get("outs", []))),

@@ -18,8 +18,8 @@ import yaml
 
 from hsc.base.made import MARK
 from hsc.data.classes import SHAPES_CLASSES
+from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder
-from hsc.scoring.stage import read_labels
 from hsc.store import CamReader
 from tests.sources.brought import bring
 from tests.stage_runs import (

@@ -15,10 +15,10 @@ from click.testing import CliRunner, Result
 from hsc.base.made import MARK
 from hsc.crf.dense import CrfConfig
 from hsc.data.classes import VOC_CLASSES
+from hsc.data.label_maps import read_labels
 from hsc.data.lists import split_path
 from hsc.nets.deeplab import deeplab_network
 from hsc.nets.weights import save_weights
-from hsc.scoring.stage import read_labels
 from stages.predict_segmentation import main as predict
 from stages.submit_voc import main
 from tests.segmentation.test_submission import SIZES, voc_folder

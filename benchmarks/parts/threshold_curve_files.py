@@ -11,9 +11,9 @@ from benchmarks import reference
 from benchmarks.part import PartResult, side_by_side
 from benchmarks.parts.threshold_curve import THRESHOLDS, compare
 from benchmarks.scene import VOC_SIZE, scenes, write_cams, write_folder
+from hsc.cam.seed_stage import score_curve
 from hsc.data.voc import VocFolder
 from hsc.scoring.metrics import ThresholdCurve
-from hsc.scoring.stage import score_curve
 from hsc.store import CamReader
 
 

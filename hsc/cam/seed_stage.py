@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hsc.base.errors import DataError
 from hsc.base.files import atomic_file
@@ -17,7 +17,7 @@ from hsc.base.progress import Progress, follow, unseen
 from hsc.cam.seeds import threshold_seeds
 from hsc.data.voc import VocFolder, write_mask
 from hsc.scoring.metrics import ThresholdCurve, report, unscored
-from hsc.scoring.stage import choose_threshold, score_curve
+from hsc.scoring.stage import check_size
 from hsc.store import CamReader
 
 SWEEP = np.arange(100) / 100
@@ -44,18 +44,44 @@ def score_seeds(
             )
         return {**unscored("train"), "threshold": float(threshold)}, None
     curve = score_curve(folder, cams, "train", _sweep(threshold), progress)
-    used, best = choose_threshold(threshold, curve)
+    best, best_miou = curve.best()
+    used = best if threshold == "best" else float(threshold)
     position = _position(curve, used)
     names = ["background", *folder.class_names]
     images = len(folder.ids("train"))
     scores = report(curve.confusions()[position], names, "train", images)
-    best_miou = round(100 * float(curve.best()[1]), 4)
     return {
         **scores,
         "threshold": used,
         "best_threshold": best,
-        "best_mIoU": best_miou,
+        "best_mIoU": round(100 * float(best_miou), 4),
     }, curve
+
+
+def score_curve(
+    folder: VocFolder,
+    cams: CamReader,
+    split: str,
+    thresholds: ArrayLike,
+    progress: Progress = unseen,
+) -> ThresholdCurve:
+    """The threshold curve of a split's CAMs against its masks, each file read once.
+
+    Raises HscError for a CAM file of other classes, one that lacks an image of the split, or a CAM
+    of another size than its mask.
+    """
+    cams.check_classes(folder.class_names, folder.root)
+    ids = folder.ids(split)
+    cams.check(ids)
+    curve = ThresholdCurve(folder.num_classes, thresholds)
+    for image_id in follow(ids, len(ids), progress):
+        cam, classes = cams.read(image_id)
+        truth = folder.mask(image_id)
+        check_size(
+            f"{cams.path}: {image_id}", cam.shape[1:], folder.mask_path(image_id), truth.shape
+        )
+        curve.add(cam, classes, truth)
+    return curve
 
 
 def _sweep(threshold: float | str) -> NDArray[np.float64]:

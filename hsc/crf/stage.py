@@ -16,9 +16,9 @@ from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, follow, unseen
 from hsc.crf.dense import CrfConfig, refine_cam, refine_labels, refine_probabilities
 from hsc.data.classes import BACKGROUND
+from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, write_mask
 from hsc.params.recipe import CrfParams
-from hsc.scoring.stage import read_labels
 from hsc.store import CamReader
 
 Task = tuple[str, NDArray[np.uint8], NDArray, NDArray]

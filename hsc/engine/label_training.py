@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from hsc.base.progress import Bars, silent
+from hsc.data.label_maps import read_labels
 from hsc.data.samples import SegmentationSamples
 from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
@@ -19,7 +20,6 @@ from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
 from hsc.engine.runtime import Runtime
 from hsc.engine.training import History, train
 from hsc.params.base import TrainingParams
-from hsc.scoring.stage import read_labels
 
 
 def train_on_labels(

@@ -103,18 +103,17 @@ def _find(word: str, name: str, source: Path) -> Any:
     attribute = word.upper()
     for module in (f"hsc.methods.{_KINDS[word]}.{name}", name):
         try:
-            return getattr(importlib.import_module(module), attribute)
+            found = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{module}.".startswith(f"{error.name}."):
                 raise  # the module is there, and what it imports is not
-        except AttributeError:
-            raise ExperimentError(
-                f"{source}: {word}: the module {module} has no {attribute}; see CONTRIBUTING.md"
-            ) from None
+            continue
+        if hasattr(found, attribute):
+            return getattr(found, attribute)
     own = sorted(own_names(word)) + ([NONE] if word == "contrast" else [])
     raise ExperimentError(
-        f"{source}: {word}: {shorten(name)} is no module; there are: {', '.join(own)}, and those on "
-        "Python's path"
+        f"{source}: {word}: {shorten(name)} is none; there are: {', '.join(own)}, and modules on "
+        f"Python's path that have {attribute} (CONTRIBUTING.md)"
     )
 
 

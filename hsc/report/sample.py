@@ -10,11 +10,11 @@ from hsc.base.errors import DataError
 from hsc.base.progress import Progress, unseen
 from hsc.crf.dense import CrfConfig
 from hsc.data.classes import IGNORE
+from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, check_size
 from hsc.engine.runtime import Runtime
 from hsc.nets.deeplab import DeepLab
 from hsc.report.panels import Panel
-from hsc.scoring.stage import read_labels
 from hsc.segmentation.inference import predict_labels
 from hsc.store import CamReader
 

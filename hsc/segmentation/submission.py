@@ -16,9 +16,9 @@ from hsc.base.errors import SubmissionError
 from hsc.base.files import atomic_file
 from hsc.base.progress import Progress, follow, unseen
 from hsc.data.classes import VOC_CLASSES, palette
+from hsc.data.label_maps import extra_files
 from hsc.data.picture_problems import opened
 from hsc.data.voc import VocFolder, read_mask
-from hsc.scoring.stage import extra_files
 
 SPLIT = "test"
 FOLDER = Path("results/VOC2012/Segmentation/comp6_test_cls")

@@ -11,9 +11,11 @@ from PIL import Image
 from hsc.base.errors import HscError
 from hsc.cam.seed_stage import SWEEP, score_seeds, write_curve, write_seeds
 from hsc.data.classes import palette
+from hsc.data.label_maps import read_labels
 from hsc.data.lists import write_index
 from hsc.data.voc import VocFolder, layout, write_image, write_mask
-from hsc.scoring.stage import read_labels, score_labels
+from hsc.scoring.metrics import report
+from hsc.scoring.stage import count_labels
 from hsc.store import CamReader, CamWriter
 
 CLASSES = ("a", "b")
@@ -83,7 +85,9 @@ def test_report_is_the_score_of_the_files_written(
 ) -> None:
     scores, _ = score_seeds(folder, cams, threshold)
     write_seeds(cams, scores["threshold"], tmp_path / "seeds")
-    expected = score_labels(folder, tmp_path / "seeds", "train")
+    matrix = count_labels(folder, tmp_path / "seeds", "train")
+    names = ["background", *folder.class_names]
+    expected = report(matrix, names, "train", len(folder.ids("train")))
     assert {key: scores[key] for key in expected} == expected
 
 

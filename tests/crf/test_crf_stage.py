@@ -18,10 +18,10 @@ from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress
 from hsc.crf.dense import CrfConfig, refine_cam, refine_labels, refine_probabilities
 from hsc.crf.stage import _refine_cam, _refine_seed, refine_all, refine_scores, score_labels
+from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, write_mask
 from hsc.params.recipe import CrfParams
 from hsc.psa.alpha_labels import alpha_labels, label_all
-from hsc.scoring.stage import read_labels
 from hsc.store import CamReader, CamWriter
 from stages.refine_crf import main
 from tests.stage_runs import write_settings

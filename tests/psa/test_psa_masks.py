@@ -11,6 +11,7 @@ import torch
 from hsc.base.errors import HscError
 from hsc.crf.dense import refine_labels, refine_probabilities
 from hsc.crf.stage import kernels
+from hsc.data.label_maps import read_labels
 from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.nets.weights import save_weights
@@ -18,7 +19,6 @@ from hsc.params.recipe import CrfParams, WalkParams
 from hsc.psa.masks import refine_masks, walk_all
 from hsc.psa.network import affinity_network, load_affinity_network
 from hsc.psa.random_walk import walk_cam
-from hsc.scoring.stage import read_labels
 from hsc.store import CamReader, CamWriter
 
 pytestmark = pytest.mark.usefixtures("cpu")
