@@ -21,10 +21,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 repro: $(INSTALLED) ## Run the pipeline: from nothing to scores and outputs/report.html.
 	$(BIN)/dvc repro
-	$(BIN)/dvc metrics show
 	$(BIN)/python -m stages.report
 
-report: $(INSTALLED) ## Write outputs/report.html of what the last run left here.
+report: $(INSTALLED) ## Scores and times, and outputs/report.html, of what the last run left here.
 	$(BIN)/python -m stages.report
 
 test: $(INSTALLED) ## Run the tests, in a process a core (at most 4).

@@ -3,7 +3,7 @@
     python -m stages.report
 
 The page needs no network: tables, pictures and plots are in it. What has not run yet is left out,
-and the page says so.
+and the page says so. The terminal gets a table of the steps.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 from hsc.base.cli import PATH, bars, command, parameter_options, path_option
 from hsc.report.facts import Where, gather
 from hsc.report.page import write_page
+from hsc.report.terminal import table
 
 
 @command
@@ -30,6 +31,7 @@ def main(
     where = Where(params, recipes, metrics, plots, outputs, records)
     facts = gather(where, bars("stages", "stage"))
     write_page(facts, out)
+    click.echo(table(facts))
     val = facts.scores.get("val")
     if val is None or val.miou is None:
         return f"{out}: no score on val yet" if val is None else f"{out}: val was not scored"
