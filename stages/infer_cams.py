@@ -21,7 +21,7 @@ from hsc.store import CamWriter
 def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> str:
     """Infer the CAMs of every picture that is trained on."""
     run, recipe = load(params, recipes)
-    how = getattr(recipe.infer_cams, run.baseline)
+    how = recipe.infer_cams[run.baseline]
     folder = VocFolder(data / run.data)
     network, spec = load_cam_network(weights)
     check_classes(weights, spec, folder.class_names)

@@ -23,7 +23,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
         write_off_folder(out)
         return f"{out}: off, psa.enabled is false"
     folder = VocFolder(data / run.data)
-    how = getattr(recipe.refine_crf, run.baseline)
+    how = recipe.refine_crf[run.baseline]
     alphas = run.psa.alpha_low, run.psa.alpha_high
     with made_folder(out) as partial:
         count = label_all(folder, cams, alphas, how, partial, process_count(), bars("CRF", "image"))

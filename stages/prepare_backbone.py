@@ -39,15 +39,9 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
         refuse_company()
         how = fetched(how, downloads_folder(), bars)
         found = import_weights(
-            how.weights,
-            how.layout,
-            out,
-            recipe.network.backbone,
-            backbone_only=True,
-            sha256=how.sha256,
-            supervision=how.supervision,
-            bars=bars,
-        )
+            how.weights, how.layout, out, recipe.network.backbone, backbone_only=True,
+            sha256=how.sha256, supervision=how.supervision, bars=bars,
+        )  # fmt: skip
         write_json(metrics, found)
         with atomic_file(plots) as partial:
             partial.write_text("step,lr,loss\n")  # nothing was trained; DVC wants the file

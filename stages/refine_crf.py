@@ -20,7 +20,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: 
     """Refine the seeds of train_aug (`unary: labels`) or start from the CAMs (`unary: alpha`)."""
     run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
-    how = getattr(recipe.refine_crf, run.baseline)
+    how = recipe.refine_crf[run.baseline]
     with made_folder(out) as partial:
         count = refine_all(folder, cams, seeds, how, partial, process_count(), bars("CRF", "image"))
     return f"{out}: CRF labels of {count} pictures"

@@ -32,7 +32,7 @@ def main(
         if not run.psa.enabled:
             count = link_files(crf, partial, bars("linking", "image"))
             return f"{out}: {count} pseudo labels, linked to {crf}"
-        folder, how = VocFolder(data / run.data), getattr(recipe.refine_crf, run.baseline)
+        folder, how = VocFolder(data / run.data), recipe.refine_crf[run.baseline]
         count = _walk(recipe.refine_masks, how, folder, cams, affinity, partial)
     return f"{out}: {count} pseudo labels"
 

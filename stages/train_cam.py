@@ -24,7 +24,7 @@ def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plo
     """Train the CAM network; a killed run goes on from its last checkpoint."""
     run, recipe = load(params, recipes)
     choice = choose(run, params)
-    schedule = getattr(recipe.train_cam, run.baseline)
+    schedule = recipe.train_cam[run.baseline]
     folder = VocFolder(data / run.data)
     key = training_key(
         folder,

@@ -410,11 +410,12 @@ def test_refined_maps_of_a_network_without_them(work: Path) -> None:
     ("key", "value", "problem"),
     [
         ("gama", 1, "gama: Extra inputs are not permitted"),
-        ("hsc__gama", 1, "hsc.gama: Extra inputs are not permitted"),
-        ("hsc__gamma", "much", "hsc.gamma: Input should be a valid number"),
-        ("hsc__roi", "perhaps", "hsc.roi: Input should be a valid boolean"),
         ("seed", -1, "seed: Input should be greater than or equal to 0"),
-        ("baseline", "irn", "baseline: Input should be 'cam', 'seam' or 'eps'"),
+        (
+            "baseline",
+            "irn",
+            "baseline: 'irn' has no settings in recipes/shapes.yaml under train_cam",
+        ),
         ("data", "../shapes", "data: String should match pattern"),
         ("data", "coco", "data: 'coco' has no recipe recipes/coco.yaml; there are: shapes"),
     ],
@@ -422,6 +423,25 @@ def test_refined_maps_of_a_network_without_them(work: Path) -> None:
 def test_wrong_parameter(work: Path, key: str, value: Any, problem: str) -> None:
     change(work / "params.yaml", **{key: value})
     assert fail(work, "refine_masks").startswith(f"params.yaml: {problem}")
+
+
+@pytest.mark.parametrize("name", ["prepare_data", "train_cam"])
+@pytest.mark.parametrize(
+    ("key", "value", "problem"),
+    [
+        ("hsc__gama", 1, "hsc.gama: Extra inputs are not permitted"),
+        ("hsc__gamma", "much", "hsc.gamma: Input should be a valid number"),
+        ("hsc__roi", "perhaps", "hsc.roi: Input should be a valid boolean"),
+        ("ppc__k", 0, "ppc.k: Input should be greater than or equal to 1"),  # not chosen
+        ("contrast", "cpp", "contrast: 'cpp' is none; there are: hsc, ppc, none"),
+    ],
+)
+def test_wrong_constant_of_a_method(
+    work: Path, name: str, key: str, value: Any, problem: str
+) -> None:
+    """The first stage says so, and the one that reads them; no stage between them reads them."""
+    change(work / "params.yaml", **{key: value})
+    assert fail(work, name).startswith(f"params.yaml: {problem}")
 
 
 @pytest.mark.parametrize(

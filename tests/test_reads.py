@@ -12,17 +12,15 @@ import pytest
 import yaml
 
 from hsc.params.reading import load
-from hsc.params.recipe import ByBaseline, CrfByBaseline, InferByBaseline, Recipe
+from hsc.params.recipe import Recipe
 from hsc.params.run import PsaParams, RunParams, SeedParams
 from tests.stage_runs import ROOT, change, run_well, stages, write_settings
 
 DECLARED = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PLACES = {
-    RunParams: "", Recipe: "", PsaParams: "psa.", SeedParams: "seeds.", ByBaseline: "train_cam.",
-    InferByBaseline: "infer_cams.", CrfByBaseline: "refine_crf.",
-}  # fmt: skip
+PLACES = {RunParams: "", Recipe: "", PsaParams: "psa.", SeedParams: "seeds."}
 """Where the keys of a section stand."""
-INNER = {place.removesuffix(".") for place in PLACES.values()}
+INNER = {"psa", "seeds"}
+BY_BASELINE = {"train_cam", "infer_cams", "refine_crf"}
 ASKED = {"prepare_data": {"seed", "baseline", "contrast", "seam", "hsc", "seeds.threshold"}}
 """Read and not declared: prepare_data refuses what the planned run could not use, before hours go
 into it, and makes the same data set whatever they say. Declared, a change of method would unpack
@@ -39,11 +37,25 @@ def seen() -> Iterator[set[str]]:
         yield found
 
 
+class Noted(dict):
+    """A section with a key for each baseline."""
+
+    def __init__(self, values: dict[str, Any], place: str, found: set[str]) -> None:
+        super().__init__(values)
+        self._place, self._found = place, found
+
+    def __getitem__(self, name: str) -> Any:
+        self._found.add(f"{self._place}.{name}")
+        return super().__getitem__(name)
+
+
 def _noting(kind: type, place: str, found: set[str]) -> Callable[[Any, str], Any]:
     def get(self: Any, name: str) -> Any:
         value = super(kind, self).__getattribute__(name)
         if name == "sections":
             found.update((self.baseline, self.contrast))
+        elif name in BY_BASELINE:
+            return Noted(value, name, found)
         elif name in kind.model_fields and f"{place}{name}" not in INNER:
             found.add(f"{place}{name}")
         return value

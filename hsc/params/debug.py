@@ -21,20 +21,14 @@ def shortened(recipe: Recipe) -> Recipe:
     if isinstance(warmup, WarmupParams):
         small = {"epochs": 1, "batch_size": 2, "sizes": (_SIDE,)}
         warmup = warmup.model_copy(update=small | _crops(warmup.augmentation))
-    trainings = recipe.train_cam.model_dump().keys()
     inference = {"scales": (0.5,)}
     changed = {
         "prepare_data": recipe.prepare_data | _few(recipe.prepare_data),
         "prepare_backbone": warmup,
-        "train_cam": recipe.train_cam.model_copy(
-            update={name: _short(getattr(recipe.train_cam, name)) for name in trainings}
-        ),
-        "infer_cams": recipe.infer_cams.model_copy(
-            update={
-                name: getattr(recipe.infer_cams, name).model_copy(update=inference)
-                for name in trainings
-            }
-        ),
+        "train_cam": {name: _short(how) for name, how in recipe.train_cam.items()},
+        "infer_cams": {
+            name: how.model_copy(update=inference) for name, how in recipe.infer_cams.items()
+        },
         "train_affinity": _short(recipe.train_affinity),
         "train_segmentation": _short(recipe.train_segmentation),
         "predict_segmentation": recipe.predict_segmentation.model_copy(update=inference),

@@ -14,7 +14,7 @@ import yaml
 from hsc.base.errors import ExperimentError
 from hsc.params.debug import shortened
 from hsc.params.method import known_names
-from hsc.params.parsing import parse
+from hsc.params.parsing import parse, shorten
 from hsc.params.recipe import Recipe
 from hsc.params.run import RunParams
 
@@ -34,6 +34,12 @@ def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
             f"{params}: data: {run.data!r} has no recipe {path}; there are: {known}"
         )
     recipe = parse(path, _read_yaml(path), Recipe)
+    for section in ("train_cam", "infer_cams", "refine_crf"):
+        if run.baseline not in (known := getattr(recipe, section)):
+            raise ExperimentError(
+                f"{params}: baseline: {shorten(run.baseline)} has no settings in {path} under "
+                f"{section}; there are: {', '.join(known)}"
+            )
     return run, shortened(recipe) if run.debug else recipe
 
 

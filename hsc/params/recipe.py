@@ -138,39 +138,16 @@ class PanelParams(Frozen):
     pictures: Count
 
 
-class ByBaseline(Frozen):
-    """The CAM schedules."""
-
-    cam: TrainCamParams
-    seam: TrainCamParams
-    eps: TrainCamParams
-
-
-class InferByBaseline(Frozen):
-    """The CAM inference, as each baseline publishes."""
-
-    cam: InferCamParams
-    seam: InferCamParams
-    eps: InferCamParams
-
-
-class CrfByBaseline(Frozen):
-    """The dense CRF on the seeds, as each baseline publishes."""
-
-    cam: CrfParams
-    seam: CrfParams
-    eps: CrfParams
-
-
 class Recipe(Frozen):
-    """`recipes/<data>.yaml`: how it is run on one data set."""
+    """`recipes/<data>.yaml`: how it is run on one data set; `train_cam`, `infer_cams` and
+    `refine_crf` by baseline."""
 
     prepare_data: dict[str, Any]
     network: NetworkParams
     prepare_backbone: BackboneParams
-    train_cam: ByBaseline
-    infer_cams: InferByBaseline
-    refine_crf: CrfByBaseline
+    train_cam: dict[str, TrainCamParams]
+    infer_cams: dict[str, InferCamParams]
+    refine_crf: dict[str, CrfParams]
     train_affinity: TrainAffinityParams
     refine_masks: WalkParams
     segmentation_network: SegmentationNetworkParams

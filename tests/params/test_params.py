@@ -85,8 +85,8 @@ def test_every_recipe_loads(recipe: Path, tmp_path: Path) -> None:
     House.write(params, read(REPOSITORY / "params.yaml") | {"data": recipe.stem})
     _, loaded = load(params, REPOSITORY / "recipes")
     for name in ("cam", "seam", "eps"):
-        assert getattr(loaded.train_cam, name).steps > 0
-        assert getattr(loaded.infer_cams, name).scales
+        assert loaded.train_cam[name].steps > 0
+        assert loaded.infer_cams[name].scales
 
 
 def test_the_contrast_has_the_values_of_its_paper() -> None:
@@ -342,7 +342,7 @@ def test_ppc_cannot_keep_more_than_is_hard(house: House) -> None:
 
 def test_no_clipping_is_said_by_null(house: House) -> None:
     house.edit(house.recipe, "train_cam.seam.clip_norm", None)
-    assert house.load()[1].train_cam.seam.clip_norm is None
+    assert house.load()[1].train_cam["seam"].clip_norm is None
     house.edit(house.recipe, "train_cam.seam.clip_norm", 0)
     assert "train_cam.seam.clip_norm" in house.message()
 
