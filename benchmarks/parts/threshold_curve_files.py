@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import reference
-from benchmarks.part import PartResult, side_by_side
-from benchmarks.parts.threshold_curve import THRESHOLDS, compare
+from benchmarks.part import Disagreement, PartResult, side_by_side
 from benchmarks.scene import VOC_SIZE, scenes, write_cams, write_folder
 from hsc.cam.seed_stage import score_curve
 from hsc.data.voc import VocFolder
 from hsc.scoring.metrics import ThresholdCurve
 from hsc.store import CamReader
+
+THRESHOLDS = np.arange(60) / 100
+"""The papers' sweep: 0.00 to 0.59."""
 
 
 def measure(repeats: int, pictures: int = 20, size: tuple[int, int] = VOC_SIZE) -> PartResult:
@@ -54,3 +56,11 @@ def _one_pass(folder: VocFolder, cams: CamReader) -> ThresholdCurve:
     curve = score_curve(folder, cams, "train", THRESHOLDS)
     curve.miou()
     return curve
+
+
+def compare(curve: ThresholdCurve, matrices: NDArray[np.int64], mious: NDArray[np.float64]) -> None:
+    """Raise Disagreement unless every count is the same, and every score but for rounding."""
+    if not np.array_equal(curve.confusions(), matrices):
+        raise Disagreement("the confusion matrices of the curve and of the passes differ")
+    if not np.allclose(curve.miou(), mious, rtol=0, atol=1e-12):
+        raise Disagreement("the mIoU of the curve and of the passes differ")

@@ -70,13 +70,14 @@ class Method(nn.Module):
         loss = sum(terms.values())
         if self.contrast is not None:
             maps = tuple(self.baseline.contrast_map(view, tags) for view in whole)
-            embeddings = tuple(map(self._embeddings, views))
+            embeddings = tuple(map(self.embeddings, views))
             contrast = self.contrast(maps, embeddings, gather(images[1]), tags)
             loss = loss + self.contrast.params.gamma * sum(contrast.values())
             terms = {**terms, **contrast}
         return {"loss": loss, **terms}
 
-    def _embeddings(self, view: CamMaps) -> Embeddings:
+    def embeddings(self, view: CamMaps) -> Embeddings:
+        """Of the whole batch, by the projectors that the network has."""
         projectors = self.network.projector_class, self.network.projector_pixel
         return tuple(None if one is None else gather(one(view.features)) for one in projectors)
 

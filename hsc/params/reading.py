@@ -33,7 +33,7 @@ def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
         raise ExperimentError(
             f"{params}: data: {run.data!r} has no recipe {path}; there are: {known}"
         )
-    recipe = parse(path, _read_yaml(path), Recipe)
+    recipe = read_recipe(path)
     for section in ("train_cam", "infer_cams", "refine_crf"):
         if run.baseline not in (known := getattr(recipe, section)):
             raise ExperimentError(
@@ -41,6 +41,11 @@ def load(params: Path, recipes: Path) -> tuple[RunParams, Recipe]:
                 f"{section}; there are: {', '.join(known)}"
             )
     return run, shortened(recipe) if run.debug else recipe
+
+
+def read_recipe(path: Path) -> Recipe:
+    """One of `recipes/`, as it stands there. Raises HscError as `load` does."""
+    return parse(path, _read_yaml(path), Recipe)
 
 
 def parse_run(source: Path, values: Any) -> RunParams:
