@@ -111,7 +111,7 @@ def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
 
 @_make.register
 def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
-    from hsc.data import coco2014  # its libraries, which nothing else needs
+    from hsc.sources import coco2014  # its libraries, which nothing else needs
 
     names = ("train_images", "val_images", "annotations")
     found = _fetch_all(how, names, where)

@@ -17,7 +17,7 @@ from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
 from hsc.engine.runtime import Runtime
 from hsc.engine.training import check_start
-from hsc.methods.hsc import HscContrast
+from hsc.methods.contrasts.hsc import HscContrast
 from hsc.methods.training import build_method
 from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams

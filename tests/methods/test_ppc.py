@@ -11,8 +11,8 @@ from hsc.losses.maps import background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_contrast
 from hsc.losses.ppc import batch_prototypes
 from hsc.methods.contrast import Setting
+from hsc.methods.contrasts.hsc import driving_cam
 from hsc.methods.contrasts.ppc import PpcContrast, PpcParams
-from hsc.methods.hsc import driving_cam
 from hsc.methods.method import Method
 from hsc.methods.training import build_method
 from hsc.params.method import MethodChoice
