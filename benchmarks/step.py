@@ -1,7 +1,7 @@
 """A pass and a training step at the papers' size: seconds, peak memory, the contrast's share.
 
-    python -m benchmarks.step seam+hsc eps+hsc --out benchmarks/results/step_cpu.json
-    python -m benchmarks.step resnet101+aspp --out benchmarks/results/deeplab_cpu.json
+    python -m benchmarks.step seam+hsc eps+hsc --out step.json
+    python -m benchmarks.step resnet101+aspp --out deeplab.json
 
 What is measured is a method, or a network and the head of a DeepLab, with the settings of
 recipes/voc2012.yaml and the constants of params.yaml, on noise (the arithmetic does not look at

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,16 +29,11 @@ FIGURES = {
 }
 """In the order of the pipeline."""
 
-_CODE = re.compile(r"^ +- path: \S+\.py\n(?: +(?:hash|md5|size): .*\n)+", re.MULTILINE)
-
 
 def read_lock(text: str) -> dict[str, Any]:
-    """`stages` of a dvc.lock, without the code files among the dependencies.
-
-    They are three quarters of it and no stage makes them. Raises HscError for another content.
-    """
+    """`stages` of a dvc.lock. Raises HscError for another content."""
     try:
-        stages = yaml.load(_CODE.sub("", text), Loader=LOADER)["stages"]
+        stages = yaml.load(text, Loader=LOADER)["stages"]
         return {name: {**entry, "deps": entry.get("deps") or []} for name, entry in stages.items()}
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         raise ExperimentError("dvc.lock: no lock file of DVC; run dvc repro") from None

@@ -31,7 +31,7 @@ class BackboneChoice(Frozen):
 
     @property
     def backbone_spec(self) -> dict[str, Any]:
-        """`backbone`, `widths` and `output_stride` as plain values (`hsc.nets.build`)."""
+        """`backbone`, `widths` and `output_stride` as plain values (`hsc.nets.backbones`)."""
         return {
             "backbone": self.backbone,
             "widths": None if self.widths is None else list(self.widths),

@@ -86,7 +86,7 @@ def pair_affinity(embedding: Tensor, offsets: Sequence[Offset]) -> Tensor:
 def affinity_network(spec: Spec) -> AffinityNetwork:
     """Build an affinity network from what travels in its weights file.
 
-    Keys: `backbone`, `widths`, `output_stride` as for all networks (`hsc.nets.build`);
+    Keys: `backbone`, `widths`, `output_stride` as for all networks (`hsc.nets.backbones`);
     `affinity_widths`, `radius`. Raises HscError for values that no backbone has.
     """
     backbone = build_backbone(

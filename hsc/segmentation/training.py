@@ -97,7 +97,7 @@ def train_segmentation(
 def segmentation_spec(
     class_names: tuple[str, ...], network: SegmentationNetworkParams
 ) -> dict[str, Any]:
-    """The network's specification (`hsc.nets.build.deeplab_network`)."""
+    """The network's specification (`hsc.nets.deeplab.deeplab_network`)."""
     head = network.head.model_dump(mode="json")
     return {**network.backbone_spec, "class_names": list(class_names), "head": head}
 

@@ -66,7 +66,7 @@ class Layout:
     gets a row of zeros (a background logit of 0); None without a head.
     parts: the other parts outside the backbone. prefix: what stands before the backbone's names on
     our side. pcm, projectors, head_dropout: as in the specification of a CAM network
-    (`hsc.nets.build`).
+    (`hsc.cam.network`).
     """
 
     background: Literal["first", "last", "none"] | None
@@ -101,7 +101,7 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def cam_spec(layout: str, class_names: tuple[str, ...]) -> dict[str, Any]:
-    """The specification of the CAM network that a layout's weights fit (`hsc.nets.build`).
+    """The specification of the CAM network that a layout's weights fit (`hsc.cam.network`).
 
     Raises HscError for an unknown layout and for one that is no CAM network.
     """

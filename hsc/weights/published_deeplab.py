@@ -29,7 +29,7 @@ _NAMES = {
 
 
 def deeplab_spec(class_names: tuple[str, ...]) -> dict[str, Any]:
-    """The specification of the network that these weights fit (`hsc.nets.build`)."""
+    """The specification of the network that these weights fit (`hsc.nets.deeplab`)."""
     return {
         "backbone": "resnet101s",
         "widths": None,
