@@ -28,8 +28,8 @@ from hsc.weights.supervision import MASKS
     help=f"What FILE holds: {', '.join(LAYOUTS)}.",
 )  # fmt: skip
 @click.option(
-    "--backbone", type=click.Choice(backbone_names()), default="resnet38",
-    help="Which network FILE holds or stands on.",
+    "--backbone", default="resnet38", metavar="NAME",
+    help=f"Which network FILE holds or stands on: {', '.join(backbone_names())}, timm/NAME.",
 )  # fmt: skip
 @click.option("--backbone-only", is_flag=True, help="Keep the backbone alone.")
 @click.option("--classes", type=PATH, help="classes.txt of a whole network; VOC's without it.")

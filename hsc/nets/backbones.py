@@ -13,6 +13,7 @@ from hsc.nets.backbone import Backbone
 from hsc.nets.deep_stem_resnet import DeepStemResNet
 from hsc.nets.resnet38 import ResNet38
 from hsc.nets.small_resnet import SmallResNet
+from hsc.nets.timm_backbone import TimmBackbone, is_timm
 from hsc.nets.torchvision_resnet import TorchvisionResNet
 from hsc.nets.weights import load_state, load_weights
 
@@ -52,9 +53,12 @@ def build_backbone(
     widths: of `small` only, None for the others. Raises HscError for an unknown name, an output
     stride that the backbone does not have, widths that are missing or out of place.
     """
+    if is_timm(name):
+        _refuse_widths(name, widths)
+        return TimmBackbone(name, output_stride, frozen_norm)
     if name not in _BACKBONES:
         known = ", ".join(backbone_names())
-        raise ExperimentError(f"backbone: {name!r} is unknown; there are: {known}")
+        raise ExperimentError(f"backbone: {name!r} is unknown; there are: {known}, and timm/NAME")
     entry = _BACKBONES[name]
     if output_stride not in entry.strides:
         strides = " or ".join(str(stride) for stride in entry.strides)
@@ -64,12 +68,17 @@ def build_backbone(
         )
     if entry.takes_widths and widths is None:
         raise ExperimentError(f"widths: the backbone {name} needs them; give them in the recipe")
-    if not entry.takes_widths and widths is not None:
+    if not entry.takes_widths:
+        _refuse_widths(name, widths)
+    return entry.build(widths, output_stride, frozen_norm)
+
+
+def _refuse_widths(name: str, widths: Sequence[int] | None) -> None:
+    if widths is not None:
         raise ExperimentError(
             f"widths: the backbone {name} has widths of its own, got {list(widths)}; "
             "remove the key from the recipe or set it to null"
         )
-    return entry.build(widths, output_stride, frozen_norm)
 
 
 def backbone_from_spec(spec: dict[str, Any], frozen_norm: bool) -> Backbone:

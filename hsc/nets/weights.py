@@ -57,13 +57,13 @@ def load_whole(path: Path) -> dict[str, Any]:
 
 
 def load_foreign(path: Path) -> dict[str, Any]:
-    """Read a checkpoint that another program wrote with `torch.save`, of any version of PyTorch.
+    """Read a checkpoint that another program wrote: `.safetensors`, or `torch.save` of any PyTorch.
 
     On the CPU, `weights_only`: nothing but tensors and plain values is ever unpickled. Raises
     HscError when the file is missing, damaged or holds anything else.
     """
     try:
-        value = _load(path, any_version=True)
+        value = _safe(path) if path.suffix == ".safetensors" else _load(path, any_version=True)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file; give the path of the weights") from None
     except _DAMAGE as error:
@@ -74,6 +74,16 @@ def load_foreign(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WeightsError(f"{path}: holds a {type(value).__name__}, not a state_dict; save that")
     return value
+
+
+def _safe(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError  # comes with timm
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
 
 
 def _load(path: Path, any_version: bool) -> Any:

@@ -27,7 +27,7 @@ class BackboneChoice(Frozen):
 
     backbone: str
     widths: tuple[Count, Count, Count, Count] | None = None
-    output_stride: Literal[4, 8, 16]
+    output_stride: Count
 
     @property
     def backbone_spec(self) -> dict[str, Any]:
@@ -43,17 +43,18 @@ class ImportParams(Frozen):
     """Published weights in place of the warm-up: what they are and where.
 
     `weights`: a path (absolute, or relative to where the stage runs), or for the layout
-    `torchvision` a name such as IMAGENET1K_V2. `sha256`: the SHA-256 in hex that the file must
-    have. DVC watches this recipe and not the file, which may lie anywhere: with `sha256` a changed
-    file is an error until the recipe says so too, and then DVC runs the import again. Without it a
-    change is seen when the stage runs the next time (`dvc repro --force prepare_backbone`), in
-    metrics/backbone.json. `supervision: masks` admits weights that were trained on segmentation
-    masks, which is more than image tags; the metrics then say so.
+    `torchvision` a name such as IMAGENET1K_V2, for `timm` `package:NAME` or `hub`. `sha256`: the
+    SHA-256 in hex that the file must have. DVC watches this recipe and not the file, which may lie
+    anywhere: with `sha256` a changed file is an error until the recipe says so too, and then DVC
+    runs the import again. Without it a change is seen when the stage runs the next time (`dvc
+    repro --force prepare_backbone`), in metrics/backbone.json. `supervision: masks` admits weights
+    that were trained on segmentation masks, which is more than image tags; the metrics then say
+    so.
     """
 
     weights: Annotated[str, Field(min_length=1)]
     layout: Literal[
-        "mxnet", "torchvision", "resnet101s", "deeplabv2", "own",
+        "mxnet", "torchvision", "resnet101s", "deeplabv2", "timm", "own",
         "resnet38d", "seam", "eps", "eps_cls", "ppc", "hsc", "psa",
     ]  # fmt: skip
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None

@@ -7,6 +7,7 @@
 | `torchvision` | ImageNet weights of ResNet-50 or ResNet-101, a file or a name | backbone |
 | `resnet101s` | ImageNet weights of ResNet-101 with a deep stem | backbone |
 | `deeplabv2` | the DeepLab published with HSC, on that | deeplab |
+| `timm` | weights of a network of timm: a file, `package:NAME`, or `hub` | backbone |
 | `own` | a weights file of this package | what it is |
 | `psa` | PSA's AffinityNet | affinity |
 | the other names in `hsc.weights.published` | a whole CAM network | cam |
@@ -33,8 +34,9 @@ from hsc.base.files import hash_file
 from hsc.base.progress import Bars, silent
 from hsc.data.classes import VOC_CLASSES
 from hsc.nets.backbones import backbone_names, build_backbone
+from hsc.nets.timm_backbone import is_timm
 from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
-from hsc.weights import mxnet, published, published_deeplab
+from hsc.weights import mxnet, published, published_deeplab, timm_weights
 from hsc.weights.supervision import (
     MASKS,
     OF_KIND,
@@ -44,7 +46,7 @@ from hsc.weights.supervision import (
     without_head,
 )
 
-LAYOUTS = ("mxnet", "torchvision", "resnet101s", "deeplabv2", "own", *published.LAYOUTS)
+LAYOUTS = ("mxnet", "torchvision", "resnet101s", "deeplabv2", "timm", "own", *published.LAYOUTS)
 """The names that a recipe or the command line may give."""
 
 TORCHVISION = ("resnet50", "resnet101")
@@ -54,6 +56,7 @@ _HELD = {
     "torchvision": TORCHVISION,
     "resnet101s": ("resnet101s",),
     "deeplabv2": ("resnet101s",),
+    "timm": ("timm/NAME",),
     "own": backbone_names(),
 }
 """The backbones of each layout; of all others `resnet38`."""
@@ -156,11 +159,18 @@ def locate(
     if layout not in LAYOUTS:
         raise WeightsError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
     held = _HELD.get(layout, ("resnet38",))
+    if layout in ("timm", "own") and is_timm(backbone):
+        held = (backbone,)
     if backbone not in held:
         raise WeightsError(
             f"layout: {layout} holds {' or '.join(held)}, but the backbone is {backbone}; "
             "change one of them"
         )
+    if layout == "timm":
+        if source.startswith(timm_weights.PACKAGE):
+            return Source(timm_weights.package_file(source), source)
+        if source == timm_weights.HUB:
+            return Source(timm_weights.hub_file(backbone), f"timm's hub: {backbone}")
     if layout == "torchvision":
         urls = named_weights(backbone)
         if source in urls:
@@ -231,6 +241,10 @@ def translate(
         converted = published_deeplab.convert(state, path, len(class_names))
         return Imported(
             "deeplab", published_deeplab.deeplab_spec(class_names), converted, trained_on
+        )
+    if layout == "timm":
+        return Imported(
+            "backbone", spec, timm_weights.timm_state(state, backbone, path), trained_on
         )
     if parts := segmentation_parts(state):
         refuse_masks(path, f"it has a segmentation head ({', '.join(parts)})", supervision)

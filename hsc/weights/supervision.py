@@ -19,6 +19,7 @@ MASKS = "masks"
 OF_LAYOUT = {
     "mxnet": "ImageNet",
     "torchvision": "ImageNet",
+    "timm": "ImageNet",
     "resnet101s": "ImageNet",
     "resnet38d": "ImageNet",
     "seam": "tags",
