@@ -11,7 +11,6 @@ from hsc.nets.weights import check_classes
 from hsc.params.reading import load
 from hsc.report.panels import draw_panels, write_cells
 from hsc.report.sample import make_panels
-from hsc.segmentation.inference import crf_config
 from hsc.store import CamReader
 
 
@@ -38,7 +37,7 @@ def main(
     with CamReader(cams) as reader:
         panels = make_panels(
             folder, reader, {"seed": seeds, "CRF": crf, "mask": masks}, network, how.scales,
-            how.flip, recipe.draw_panels.pictures, detect_runtime(), crf_config(how),
+            how.flip, recipe.draw_panels.pictures, detect_runtime(), how.crf,
             bars("predictions", "image"),
         )  # fmt: skip
     names = ["background", *folder.class_names]

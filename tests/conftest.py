@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hsc.data.voc import VocFolder
-from hsc.params.base import AugmentationParams
+from hsc.params.base import Augmentation
 from hsc.params.method import MethodChoice, choose
 from hsc.params.reading import parse_run
 from hsc.params.recipe import NetworkParams, TrainAffinityParams, TrainCamParams
@@ -82,9 +82,9 @@ def tiny_network() -> NetworkParams:
 
 
 @pytest.fixture(scope="session")
-def tiny_augmentation() -> AugmentationParams:
+def tiny_augmentation() -> Augmentation:
     """Every random draw is in use."""
-    return AugmentationParams(
+    return Augmentation(
         crop_size=CROP,
         resize_longest=(30, 40),
         flip=0.5,
@@ -184,7 +184,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
 
 
 @pytest.fixture(scope="session")
-def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
+def tiny_cam_params(tiny_augmentation: Augmentation) -> TrainCamParams:
     """12 steps with a checkpoint after every third."""
     return TrainCamParams(
         steps=12,
@@ -209,7 +209,7 @@ def tiny_cam_params(tiny_augmentation: AugmentationParams) -> TrainCamParams:
 
 
 @pytest.fixture(scope="session")
-def tiny_affinity_params(tiny_augmentation: AugmentationParams) -> TrainAffinityParams:
+def tiny_affinity_params(tiny_augmentation: Augmentation) -> TrainAffinityParams:
     """10 steps with a checkpoint after every third; pairs within 3 cells."""
     return TrainAffinityParams(
         steps=10,
@@ -229,7 +229,7 @@ def tiny_affinity_params(tiny_augmentation: AugmentationParams) -> TrainAffinity
 
 
 @pytest.fixture(scope="session")
-def tiny_segmentation_params(tiny_augmentation: AugmentationParams) -> TrainSegmentationParams:
+def tiny_segmentation_params(tiny_augmentation: Augmentation) -> TrainSegmentationParams:
     """8 steps with a checkpoint after every third."""
     return TrainSegmentationParams(
         steps=8,

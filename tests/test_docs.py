@@ -10,10 +10,8 @@ import yaml
 
 from hsc.crf.dense import CrfConfig
 from hsc.data.classes import VOC_CLASSES
-from hsc.data.transforms import Augmentation
 from hsc.nets.deeplab import deeplab_network
 from hsc.params.recipe import Recipe
-from hsc.segmentation.inference import crf_config
 from hsc.segmentation.training import segmentation_spec
 from hsc.weights.published_deeplab import deeplab_spec
 
@@ -112,10 +110,10 @@ def test_the_published_segmentation_recipes_can_be_used(block: dict) -> None:
         20000, 10, 1e-3, 0.9,
     )  # fmt: skip
     assert (training.lr_new, training.lr_bias, training.weight_decay) == (10, 2, 5e-4)
-    assert Augmentation(**training.augmentation.model_dump()).scale == (0.5, 1.5)
+    assert training.augmentation.scale == (0.5, 1.5)
     assert recipe.predict_segmentation.scales == tuple(0.25 * step for step in range(2, 8))
     kernels = {"gaussian_sxy": 1, "bilateral_sxy": 67, "bilateral_srgb": 3, "bilateral_compat": 4}
-    assert crf_config(recipe.predict_segmentation) == CrfConfig(**kernels)
+    assert recipe.predict_segmentation.crf == CrfConfig(**kernels)
 
 
 def test_the_published_heads_are_both_there() -> None:

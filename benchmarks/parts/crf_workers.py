@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def prepare(root: Path, pictures: int, size: tuple[int, int]) -> Callable[[int],
     run = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     recipe = yaml.safe_load((REPOSITORY / "recipes/shapes.yaml").read_text(encoding="utf-8"))
     _write(root / "params.yaml", run | {"data": "scenes"})
-    by_baseline = dict.fromkeys(recipe["refine_crf"], PUBLISHED.model_dump())
+    by_baseline = dict.fromkeys(recipe["refine_crf"], asdict(PUBLISHED))
     _write(root / "recipes/scenes.yaml", recipe | {"refine_crf": by_baseline})
     return partial(refine, root)
 

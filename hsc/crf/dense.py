@@ -7,7 +7,6 @@ when it is used.
 Letters: K tagged classes of an image, L labels, H W pixels.
 """
 
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,34 +14,12 @@ from numpy.typing import NDArray
 
 from hsc.base.errors import HscError
 from hsc.data.classes import BACKGROUND
+from hsc.params.base import CrfConfig
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 _SMALLEST = 1e-5  # probabilities are cut here before the logarithm, as in the published code
-
-
-@dataclass(frozen=True)
-class CrfConfig:
-    """The kernels. The defaults are those that PSA, SEAM, EPS and HSC use on CAMs.
-
-    iterations: mean-field steps. *_sxy: standard deviation in pixels. bilateral_srgb: standard
-    deviation in grey levels (0..255). *_compat: weight of the Potts term, 0 turns it off.
-    Raises ValueError for a negative weight or another value that is not positive.
-    """
-
-    iterations: int = 10
-    gaussian_sxy: float = 3
-    gaussian_compat: float = 3
-    bilateral_sxy: float = 80
-    bilateral_srgb: float = 13
-    bilateral_compat: float = 10
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (value > 0 or (value == 0 and field.name.endswith("_compat"))):
-                raise ValueError(f"{field.name} must be positive, got {value}")
 
 
 TRAINING_CRF = CrfConfig(bilateral_sxy=50, bilateral_srgb=5)

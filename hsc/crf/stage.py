@@ -54,18 +54,17 @@ def refine_all(
     progress: Progress = unseen,
 ) -> int:
     """Write the refined labels of `train_aug` to `output`; returns how many."""
-    config = kernels(params)
     ids = folder.ids("train_aug")
     if params.unary == "labels":
         refine = partial(
             _refine_seed,
             num_labels=folder.num_classes + 1,
             confidence=params.label_confidence,
-            config=config,
+            config=params,
         )
         tasks = _seed_tasks(folder, seeds, ids)
     else:
-        refine = partial(_refine_cam, alpha=params.alpha, config=config)
+        refine = partial(_refine_cam, alpha=params.alpha, config=params)
         tasks = cam_tasks(folder, cams, ids)
     return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
 
@@ -80,18 +79,13 @@ def refine_scores(task: Task, params: CrfParams, num_labels: int) -> NDArray[np.
     _, image, scores, classes = task
     if params.unary == "labels":
         labels = score_labels(scores, classes)
-        return refine_labels(image, labels, num_labels, kernels(params), params.label_confidence)
-    return score_labels(refine_probabilities(image, scores, kernels(params)), classes)
+        return refine_labels(image, labels, num_labels, params, params.label_confidence)
+    return score_labels(refine_probabilities(image, scores, params), classes)
 
 
 def score_labels(scores: NDArray, classes: NDArray) -> NDArray[np.uint8]:
     """Arg max of (K+1, H, W), the background's scores first: uint8 class indices (H, W)."""
     return np.array([BACKGROUND, *classes], dtype=np.uint8)[scores.argmax(axis=0)]
-
-
-def kernels(params: CrfParams) -> CrfConfig:
-    """The recipe's kernels and iterations."""
-    return CrfConfig(**params.model_dump(exclude={"unary", "label_confidence", "alpha"}))
 
 
 def write_all(

@@ -29,6 +29,7 @@ from torchvision.transforms.v2 import functional as v2
 
 from hsc.data.classes import IGNORE
 from hsc.data.preprocessing import longest_edge_size, normalise, scaled_size
+from hsc.params.base import Augmentation
 
 
 class Saliency(tv_tensors.Image):
@@ -47,33 +48,6 @@ RESAMPLING = {
 }
 FILL = {tv_tensors.Image: 0, Saliency: 0, tv_tensors.Mask: IGNORE}
 """What lies around the picture; for the normalised picture, 0 is the mean colour."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What `augment` draws from.
-
-    crop_size: side of the square crop, pixels. resize_longest: range of the longest edge, pixels,
-    or None where `scale` is given: the range of a factor of the picture's own size (DeepLab).
-    flip: probability of a horizontal flip. brightness, contrast, saturation: factors are uniform in
-    [1 - x, 1 + x]. hue: shift uniform in [-x, x] turns. hsv: DeepLab's jitter: hue, saturation and
-    value are shifted by whole numbers uniform in [-x, x], the hue in steps of 2 degrees, the others
-    in grey levels of 255.
-    """
-
-    crop_size: int
-    resize_longest: tuple[int, int] | None
-    flip: float = 0.5
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    scale: tuple[float, float] | None = None
-    hsv: int = 0
-
-    def __post_init__(self) -> None:
-        if (self.resize_longest is None) == (self.scale is None):
-            raise ValueError("give one of resize_longest and scale")
 
 
 class Window(NamedTuple):

@@ -12,7 +12,6 @@ import torch
 from hsc.base.progress import Bars, silent
 from hsc.data.label_maps import read_labels
 from hsc.data.samples import SegmentationSamples
-from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
@@ -45,7 +44,7 @@ def train_on_labels(
         folder.ids("train_aug"),
         labels,
         read_labels,
-        Augmentation(**params.augmentation.model_dump()),
+        params.augmentation,
         seed,
     )
     return train(

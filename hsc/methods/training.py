@@ -10,7 +10,6 @@ from hsc.base.distributed import is_first
 from hsc.base.progress import Bars, silent
 from hsc.cam.network import cam_network
 from hsc.data.samples import CamSamples
-from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
@@ -48,7 +47,7 @@ def train_cam(
     samples = CamSamples(
         folder,
         folder.ids("train_aug"),
-        Augmentation(**params.augmentation.model_dump()),
+        params.augmentation,
         choice.seed,
         with_saliency=choice.baseline.needs_saliency,
     )

@@ -1,6 +1,7 @@
 """What the parameters of several stages are made of: kinds of numbers, and shared sections."""
 
-from typing import Annotated, Any, Literal, Self
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import ConfigDict, Field
@@ -13,12 +14,14 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Seed = Annotated[int, Field(ge=0, strict=True)]
 
 
+SECTION = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+"""What every section is, also where it is a dataclass that other code makes by itself."""
+
+
 class Frozen(pydantic.BaseModel):
     """A section: it does not change, and an unknown key is an error."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
-    )
+    model_config = SECTION
 
 
 class BackboneChoice(Frozen):
@@ -72,32 +75,37 @@ class FetchParams(ImportParams):
     sources: tuple[Annotated[str, Field(min_length=1)], ...] | None = None
 
 
-class AugmentationParams(Frozen):
-    """Random resize, flip, colour jitter, crop with zero padding.
+@dataclass(frozen=True)
+class Augmentation:
+    """Random resize, flip, colour jitter, crop with zero padding (`hsc.data.transforms.augment`).
 
-    The picture is resized to a longest edge in the range `resize_longest`, or by a factor in the
-    range `scale`. `hsv`: the published DeepLab's jitter (`hsc.data.transforms.Augmentation`).
+    crop_size: side of the square crop, pixels. resize_longest: range of the longest edge, pixels,
+    or None where `scale` is given: the range of a factor of the picture's own size (DeepLab).
+    flip: probability of a horizontal flip. brightness, contrast, saturation: factors are uniform in
+    [1 - x, 1 + x]. hue: shift uniform in [-x, x] turns. hsv: DeepLab's jitter: hue, saturation and
+    value are shifted by whole numbers uniform in [-x, x], the hue in steps of 2 degrees, the others
+    in grey levels of 255. Raises ValueError unless one range is given, from low to high.
     """
+
+    __pydantic_config__ = SECTION
 
     crop_size: Count
     resize_longest: tuple[Count, Count] | None = None
+    flip: Probability = 0.5
+    brightness: NonNegative = 0.0
+    contrast: NonNegative = 0.0
+    saturation: NonNegative = 0.0
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     scale: tuple[Positive, Positive] | None = None
-    flip: Probability
-    brightness: NonNegative
-    contrast: NonNegative
-    saturation: NonNegative
-    hue: Annotated[float, Field(ge=0, le=0.5)]
     hsv: Annotated[int, Field(ge=0, le=90, strict=True)] = 0
 
-    @pydantic.model_validator(mode="after")
-    def _check_range(self) -> Self:
+    def __post_init__(self) -> None:
         if (self.resize_longest is None) == (self.scale is None):
             raise ValueError("give one of resize_longest and scale")
         for name in ("resize_longest", "scale"):
             bounds = getattr(self, name)
             if bounds is not None and bounds[0] > bounds[1]:
                 raise ValueError(f"{name}: the first value must not exceed the second")
-        return self
 
 
 class TrainingParams(Frozen):
@@ -118,15 +126,29 @@ class TrainingParams(Frozen):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     power: NonNegative
     checkpoint_every: Count
-    augmentation: AugmentationParams
+    augmentation: Augmentation
 
 
-class CrfKernelParams(Frozen):
-    """The kernels of a dense CRF (`hsc.crf.dense.CrfConfig`)."""
+@dataclass(frozen=True)
+class CrfConfig:
+    """The kernels of a dense CRF; the defaults are those that PSA, SEAM, EPS and HSC use on CAMs.
 
-    iterations: Count
-    gaussian_sxy: Positive
-    gaussian_compat: NonNegative
-    bilateral_sxy: Positive
-    bilateral_srgb: Positive
-    bilateral_compat: NonNegative
+    iterations: mean-field steps. *_sxy: standard deviation in pixels. bilateral_srgb: standard
+    deviation in grey levels (0..255). *_compat: weight of the Potts term, 0 turns it off.
+    Raises ValueError for a negative weight or another value that is not positive.
+    """
+
+    __pydantic_config__ = SECTION
+
+    iterations: Count = 10
+    gaussian_sxy: Positive = 3
+    gaussian_compat: NonNegative = 3
+    bilateral_sxy: Positive = 80
+    bilateral_srgb: Positive = 13
+    bilateral_compat: NonNegative = 10
+
+    def __post_init__(self) -> None:
+        for field in fields(CrfConfig):
+            value = getattr(self, field.name)
+            if not (value > 0 or (value == 0 and field.name.endswith("_compat"))):
+                raise ValueError(f"{field.name} must be positive, got {value}")

@@ -4,9 +4,10 @@ It finds a broken path of a real run in minutes, on a CPU too: the same archives
 and stages. The scores of such a run mean nothing.
 """
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from hsc.params.base import AugmentationParams, TrainingParams
+from hsc.params.base import Augmentation, TrainingParams
 from hsc.params.recipe import Recipe, TrainCamParams, WarmupParams
 
 PICTURES = 8
@@ -51,8 +52,8 @@ def _short(training: _Training) -> _Training:
     return training.model_copy(update=changed | _crops(training.augmentation))
 
 
-def _crops(augmentation: AugmentationParams) -> dict[str, AugmentationParams]:
+def _crops(augmentation: Augmentation) -> dict[str, Augmentation]:
     changed: dict[str, Any] = {"crop_size": _SIDE}
     if augmentation.resize_longest is not None:
         changed["resize_longest"] = (_SIDE, 3 * _SIDE // 2)
-    return {"augmentation": augmentation.model_copy(update=changed)}
+    return {"augmentation": replace(augmentation, **changed)}

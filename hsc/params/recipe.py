@@ -1,15 +1,16 @@
 """`recipes/<data>.yaml`: how it is run on one data set."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import Discriminator, Field, Tag
 
 from hsc.params.base import (
-    AugmentationParams,
+    Augmentation,
     BackboneChoice,
     Count,
-    CrfKernelParams,
+    CrfConfig,
     FetchParams,
     Frozen,
     NonNegative,
@@ -56,7 +57,7 @@ class WarmupParams(Frozen):
     sizes: tuple[Count, ...] = Field(min_length=1)
     lr: Positive
     weight_decay: NonNegative
-    augmentation: AugmentationParams
+    augmentation: Augmentation
 
 
 def _kind_of_backbone(values: Any) -> str:
@@ -101,7 +102,8 @@ class InferCamParams(Frozen):
     merge: Literal["relu", "softmax"]
 
 
-class CrfParams(CrfKernelParams):
+@dataclass(frozen=True, kw_only=True)
+class CrfParams(CrfConfig):
     """The dense CRF on the seeds: from hard labels or from CAM scores."""
 
     unary: Literal["labels", "alpha"]

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag
 from hsc.params.base import (
     BackboneChoice,
     Count,
-    CrfKernelParams,
+    CrfConfig,
     Frozen,
     ImportParams,
     Positive,
@@ -93,4 +93,4 @@ class PredictParams(Frozen):
 
     scales: tuple[Positive, ...] = Field(min_length=1)
     flip: bool
-    crf: CrfKernelParams | None
+    crf: CrfConfig | None

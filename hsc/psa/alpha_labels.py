@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, unseen
 from hsc.crf.dense import CrfConfig, cam_probabilities, refine_probabilities
-from hsc.crf.stage import Task, cam_tasks, kernels, naming_the_picture, write_all
+from hsc.crf.stage import Task, cam_tasks, naming_the_picture, write_all
 from hsc.data.classes import BACKGROUND, IGNORE
 from hsc.data.voc import VocFolder
 from hsc.params.recipe import CrfParams
@@ -78,7 +78,7 @@ def label_all(
 ) -> int:
     """Write what AffinityNet learns from of `train_aug`; returns how many."""
     ids = folder.ids("train_aug")
-    label = partial(_label_cam, alphas=alphas, config=kernels(params))
+    label = partial(_label_cam, alphas=alphas, config=params)
     results = map_ordered(label, cam_tasks(folder, cams, ids), processes)
     return write_all(ids, results, output, progress)
 

@@ -112,13 +112,8 @@ def predict_split(
     check_classes(weights, spec, folder.class_names)
     yield from predict_labels(
         network, folder, folder.ids(split), how.scales, how.flip, detect_runtime(), progress,
-        crf_config(how), process_count(),
+        how.crf, process_count(),
     )  # fmt: skip
-
-
-def crf_config(how: PredictParams) -> CrfConfig | None:
-    """The CRF that the parameters ask for, if any."""
-    return None if how.crf is None else CrfConfig(**how.crf.model_dump())
 
 
 def write_labels(labels: Iterable[tuple[str, NDArray[np.uint8]]], folder: Path) -> int:

@@ -34,7 +34,7 @@ from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
 from hsc.nets.deeplab import DeepLab, load_deeplab
 from hsc.params.segmentation import PredictParams
-from hsc.segmentation.inference import crf_config, predict_batch
+from hsc.segmentation.inference import predict_batch
 from hsc.segmentation.prediction_files import (
     OVERLAYS,
     Failure,
@@ -184,7 +184,7 @@ def predict_with_weights(
     network, spec = load_deeplab(weights)
     names = ["background", *spec["class_names"]]
     runtime = detect_runtime()
-    output = Output(folder, crf_config(how), max_side, overlays)
+    output = Output(folder, how.crf, max_side, overlays)
     # On a CPU the network has the cores, and writing alone is not worth processes.
     alone = output.crf is None and runtime.device.type == "cpu"
     processes = 1 if alone else min(process_count(), len(paths))

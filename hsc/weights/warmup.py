@@ -14,7 +14,6 @@ from hsc.base.distributed import gather, is_first
 from hsc.base.progress import Bars, Progress, follow, silent, unseen
 from hsc.data.preprocessing import normalise
 from hsc.data.samples import CamSamples
-from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
@@ -116,7 +115,7 @@ def warm_up(
         weight_decay=params.weight_decay,
     )
     optimiser = build_optimiser("adamw", groups, params.lr, momentum=0.0)
-    augmentation = Augmentation(**params.augmentation.model_dump())
+    augmentation = params.augmentation
     samples = CamSamples(folder, ids, augmentation, params.seed, with_saliency=False)
     steps = max(1, params.epochs * len(ids) // params.batch_size)
     history = train(

@@ -9,11 +9,10 @@ from torch.utils.data import Dataset
 
 from hsc.base.errors import HscError
 from hsc.data.samples import CamSamples
-from hsc.data.transforms import Augmentation
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order, step_batches
 from hsc.engine.runtime import detect_runtime
-from hsc.params.base import AugmentationParams
+from hsc.params.base import Augmentation
 
 Batch = dict[str, Tensor]
 
@@ -90,8 +89,8 @@ def test_in_order_gives_items_one_by_one(cpu: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def samples(tiny_folder: VocFolder, tiny_augmentation: AugmentationParams) -> CamSamples:
-    how = Augmentation(**tiny_augmentation.model_dump())
+def samples(tiny_folder: VocFolder, tiny_augmentation: Augmentation) -> CamSamples:
+    how = tiny_augmentation
     return CamSamples(tiny_folder, tiny_folder.ids("train_aug"), how, 0, with_saliency=True)
 
 

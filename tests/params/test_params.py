@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from hsc.base.errors import HscError
+from hsc.params.base import CrfConfig
 from hsc.params.data import FolderParams
 from hsc.params.method import choose
 from hsc.params.parsing import parse
@@ -389,7 +390,7 @@ def test_a_crf_on_the_predictions(house: House) -> None:
         "bilateral_srgb": 3, "bilateral_compat": 4,
     }  # fmt: skip
     house.edit(house.recipe, "predict_segmentation.crf", kernels)
-    assert house.load()[1].predict_segmentation.crf.model_dump() == kernels
+    assert house.load()[1].predict_segmentation.crf == CrfConfig(**kernels)
     house.edit(house.recipe, "predict_segmentation.crf.gaussian_sxy", 0)
     assert "predict_segmentation.crf.gaussian_sxy" in house.message()
 

@@ -10,7 +10,6 @@ import torch
 
 from hsc.base.errors import HscError
 from hsc.crf.dense import refine_labels, refine_probabilities
-from hsc.crf.stage import kernels
 from hsc.data.label_maps import read_labels
 from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
@@ -139,9 +138,9 @@ def test_masks_are_made_one_by_one(
     for image_id, scores, indices in walked(tiny_folder, tiny_cams, weights, walk):
         image, expected = tiny_folder.image(image_id), indices[scores.argmax(0)]
         if crf == "labels":
-            expected = refine_labels(image, expected, 9, kernels(CRF), 0.7)
+            expected = refine_labels(image, expected, 9, CRF, 0.7)
         elif crf == "alpha":
-            expected = indices[refine_probabilities(image, scores, kernels(CRF)).argmax(0)]
+            expected = indices[refine_probabilities(image, scores, CRF).argmax(0)]
         found = read_labels(tmp_path / "out", image_id)
         np.testing.assert_array_equal(found, expected)
         seen += found.any()

@@ -21,7 +21,6 @@ from hsc.nets.small_resnet import SmallResNet
 from hsc.nets.weights import save_weights
 from hsc.params.segmentation import PredictParams
 from hsc.segmentation.inference import (
-    crf_config,
     predict_batch,
     predict_labels,
     predict_logits,
@@ -217,8 +216,7 @@ def test_the_parameters_of_the_crf() -> None:
         "bilateral_srgb": 3, "bilateral_compat": 4,
     }  # fmt: skip
     how = PredictParams.model_validate({"scales": [1.0], "flip": True, "crf": kernels})
-    assert crf_config(how) == CrfConfig(**kernels)
-    assert crf_config(how.model_copy(update={"crf": None})) is None
+    assert how.crf == CrfConfig(**kernels)
 
 
 # Several pictures at once

@@ -14,7 +14,7 @@ from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.nets.backbones import build_backbone, load_backbone
 from hsc.nets.weights import load_weights
-from hsc.params.base import AugmentationParams
+from hsc.params.base import Augmentation
 from hsc.params.recipe import NetworkParams, WarmupParams
 from hsc.weights import warmup
 from hsc.weights.warmup import one_cycle, tag_accuracy, warm_up
@@ -24,7 +24,7 @@ WarmUp = Callable[..., tuple[Path, dict[str, float], list[dict[str, float]]]]
 
 
 @pytest.fixture(scope="module")
-def params(tiny_augmentation: AugmentationParams) -> WarmupParams:
+def params(tiny_augmentation: Augmentation) -> WarmupParams:
     """15 steps, a checkpoint after each, pictures of three sizes."""
     return WarmupParams(
         output_stride=8,
