@@ -30,7 +30,7 @@ class BackboneChoice(Frozen):
 
     backbone: str
     widths: tuple[Count, Count, Count, Count] | None = None
-    output_stride: Count
+    output_stride: Literal[4, 8, 14, 16, 32]
 
     @property
     def backbone_spec(self) -> dict[str, Any]:
