@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -22,6 +22,19 @@ class Frozen(pydantic.BaseModel):
     """A section: it does not change, and an unknown key is an error."""
 
     model_config = SECTION
+
+
+def complete(kind: type, *optional: str) -> BeforeValidator:
+    """A section that is a dataclass has all of its keys: the defaults are for Python code."""
+
+    def check(values: Any) -> Any:
+        if isinstance(values, dict):
+            missing = [field.name for field in fields(kind) if field.name not in values]
+            if missing := [name for name in missing if name not in optional]:
+                raise ValueError(f"missing: {', '.join(missing)}")
+        return values
+
+    return BeforeValidator(check)
 
 
 class BackboneChoice(Frozen):
@@ -108,6 +121,11 @@ class Augmentation:
                 raise ValueError(f"{name}: the first value must not exceed the second")
 
 
+AugmentationSection = Annotated[
+    Augmentation, complete(Augmentation, "resize_longest", "scale", "hsv")
+]
+
+
 class TrainingParams(Frozen):
     """One training: length, optimiser with its parameter groups, augmentation.
 
@@ -126,7 +144,7 @@ class TrainingParams(Frozen):
     momentum: Annotated[float, Field(ge=0, lt=1)]
     power: NonNegative
     checkpoint_every: Count
-    augmentation: Augmentation
+    augmentation: AugmentationSection
 
 
 @dataclass(frozen=True)

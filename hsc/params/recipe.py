@@ -7,7 +7,7 @@ import pydantic
 from pydantic import Discriminator, Field, Tag
 
 from hsc.params.base import (
-    Augmentation,
+    AugmentationSection,
     BackboneChoice,
     Count,
     CrfConfig,
@@ -18,6 +18,7 @@ from hsc.params.base import (
     Probability,
     Seed,
     TrainingParams,
+    complete,
 )
 from hsc.params.segmentation import (
     PredictParams,
@@ -57,7 +58,7 @@ class WarmupParams(Frozen):
     sizes: tuple[Count, ...] = Field(min_length=1)
     lr: Positive
     weight_decay: NonNegative
-    augmentation: Augmentation
+    augmentation: AugmentationSection
 
 
 def _kind_of_backbone(values: Any) -> str:
@@ -149,7 +150,7 @@ class Recipe(Frozen):
     prepare_backbone: BackboneParams
     train_cam: dict[str, TrainCamParams]
     infer_cams: dict[str, InferCamParams]
-    refine_crf: dict[str, CrfParams]
+    refine_crf: dict[str, Annotated[CrfParams, complete(CrfParams)]]
     train_affinity: TrainAffinityParams
     refine_masks: WalkParams
     segmentation_network: SegmentationNetworkParams

@@ -13,6 +13,7 @@ from hsc.params.base import (
     Positive,
     Share,
     TrainingParams,
+    complete,
 )
 
 
@@ -93,4 +94,4 @@ class PredictParams(Frozen):
 
     scales: tuple[Positive, ...] = Field(min_length=1)
     flip: bool
-    crf: CrfConfig | None
+    crf: Annotated[CrfConfig, complete(CrfConfig)] | None
