@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ PARAMS = CrfParams(
     bilateral_compat=10,
 )
 CONFIG = CrfConfig(iterations=3, bilateral_sxy=20)
-ALPHA = PARAMS.model_copy(update={"unary": "alpha"})
+ALPHA = replace(PARAMS, unary="alpha")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +85,7 @@ def test_cams_are_refined_one_by_one(
 
 def test_every_parameter_counts(tiny_folder: VocFolder, seeds: Path, tmp_path: Path) -> None:
     def refined(name: str, **changes: float) -> bytes:
-        params = PARAMS.model_copy(update=changes)
+        params = replace(PARAMS, **changes)
         refine_all(tiny_folder, tmp_path / "none", seeds, params, tmp_path / name, 1)
         files = sorted((tmp_path / name).iterdir())
         return b"".join(path.read_bytes() for path in files)

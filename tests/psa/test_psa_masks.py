@@ -1,6 +1,7 @@
 """PSA's masks over a data set: the walk, the CRF after it, any number of processes, errors."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_masks_are_made_one_by_one(
     crf: str,
 ) -> None:
     walk = walk.model_copy(update={"background": background, "crf": crf != "off"})
-    params = CRF.model_copy(update={"unary": "alpha" if crf == "alpha" else "labels"})
+    params = replace(CRF, unary="alpha" if crf == "alpha" else "labels")
     files = refine("out", walk=walk, crf=params)
     ids = tiny_folder.ids("train_aug")
     assert sorted(files) == sorted(f"{image_id}.png" for image_id in ids)
