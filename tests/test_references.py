@@ -9,7 +9,12 @@ import pytest
 from tests.import_closure import ROOT
 from tests.test_rooms import ROOMS
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 FOLDERS = ("hsc", "stages", "benchmarks")
 CODE = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 SETTINGS = [*sorted((ROOT / "recipes").glob("*.yaml")), ROOT / "params.yaml", ROOT / "dvc.yaml"]
@@ -17,9 +22,10 @@ TEXTS = [*PAGES, *CODE, *SETTINGS]
 PATH = re.compile(
     r"(?<![\w./<{])((?:hsc|stages|tests|benchmarks|recipes|docs)/[\w./-]*\.(?:py|md|yaml|txt|json))"
 )
-MADE_UP = {"recipes/birds.yaml", "recipes/scenes.yaml"}
-"""A reader's own recipe, and that of a measurement."""
+MADE_UP = {"recipes/birds.yaml", "recipes/scenes.yaml", "hsc.base.cli.bar", "stages.x"}
+"""A reader's own recipe, that of a measurement, a key in click's context, any stage."""
 DOTTED = re.compile(rf"(?<![\w.])hsc\.(?:{'|'.join(ROOMS)})(?:\.\w+)*")
+COMMAND = re.compile(r"python3? -m ((?:stages|benchmarks)\.(?!NAME)\w+)")
 PLACEHOLDERS = ("NAME", "VERB_OBJECT", "KEY")
 
 
@@ -36,9 +42,10 @@ def test_every_path_named_is_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, *CODE], ids=title)
-def test_every_module_and_function_named_is_there(path: Path) -> None:
-    for name in sorted(set(DOTTED.findall(path.read_text(encoding="utf-8")))):
-        if name not in {"hsc.base.cli.bar"}:  # a key in click's context
+def test_every_module_function_and_command_named_is_there(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in sorted({*DOTTED.findall(text), *COMMAND.findall(text)}):
+        if name not in MADE_UP:
             assert found(name), name
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import pydantic
+import pydantic_core
 import torch
 
 from hsc.base.files import digest_files, digest_json
@@ -14,7 +15,7 @@ from hsc.data.voc import VocFolder
 def training_key(
     folder: VocFolder,
     inputs: Sequence[Path],
-    settings: Sequence[pydantic.BaseModel | str],
+    settings: Sequence[Any],
     with_saliency: bool,
     seed: int = 0,
     progress: Progress = unseen,
@@ -27,10 +28,7 @@ def training_key(
     files = [folder.root / "tags.csv", *inputs, *map(folder.image_path, ids)]
     if with_saliency:
         files += map(folder.saliency_path, ids)
-    values = [
-        setting if isinstance(setting, str) else setting.model_dump(mode="json")
-        for setting in settings
-    ]
+    values = pydantic_core.to_jsonable_python(list(settings))
     names = list(folder.class_names)
     return digest_json(
         [seed, values, names, list(ids), digest_files(files, progress), torch.__version__]

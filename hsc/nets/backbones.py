@@ -13,7 +13,7 @@ from hsc.nets.backbone import Backbone
 from hsc.nets.deep_stem_resnet import DeepStemResNet
 from hsc.nets.resnet38 import ResNet38
 from hsc.nets.small_resnet import SmallResNet
-from hsc.nets.timm_backbone import TimmBackbone, is_timm
+from hsc.nets.timm_backbone import ANY_NAME, TimmBackbone, is_timm
 from hsc.nets.torchvision_resnet import TorchvisionResNet
 from hsc.nets.weights import load_state, load_weights
 
@@ -58,7 +58,7 @@ def build_backbone(
         return TimmBackbone(name, output_stride, frozen_norm)
     if name not in _BACKBONES:
         known = ", ".join(backbone_names())
-        raise ExperimentError(f"backbone: {name!r} is unknown; there are: {known}, and timm/NAME")
+        raise ExperimentError(f"backbone: {name!r} is unknown; there are: {known}, and {ANY_NAME}")
     entry = _BACKBONES[name]
     if output_stride not in entry.strides:
         strides = " or ".join(str(stride) for stride in entry.strides)

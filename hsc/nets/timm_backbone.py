@@ -16,6 +16,8 @@ from hsc.data.preprocessing import MEAN, STD
 from hsc.nets.backbone import Backbone, Features
 
 PREFIX = "timm/"
+ANY_NAME = f"{PREFIX}NAME"
+"""How pages and errors write the name of any of them."""
 _NATURAL = 32
 """The output stride of a convolutional network without dilations."""
 

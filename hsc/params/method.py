@@ -8,8 +8,6 @@ imported by name and only here: a stage that trains no CAM loads no torch.
 """
 
 import importlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +59,20 @@ def choose(run: RunParams, source: Path) -> MethodChoice:
     """The method that `run` names, from the modules of its baseline and contrast.
 
     source: the `params.yaml`, for errors. Raises HscError for a name that no module has, and for
-    constants, also of methods that are not chosen, that are missing, of a wrong type or range; for
-    the chosen ones' if they contradict each other.
+    constants, also of methods that are not chosen, that are missing or of a wrong type or range,
+    all of them in one error; for the chosen ones' if they contradict each other.
     """
     names = {"baseline": {run.baseline}, "contrast": {run.contrast} - {NONE}}
-    found, constants = {}, {}
-    with _all_in_one() as attempt:
-        for word, chosen in names.items():
-            for name in sorted(chosen | own_names(word) & run.sections.keys()):
-                with attempt():
-                    found[name] = _find(word, name, source)
-                    constants[name] = _constants(run, name, found[name].Params, source)
+    found, constants, problems = {}, {}, []
+    for word, chosen in names.items():
+        for name in sorted(chosen | own_names(word) & run.sections.keys()):
+            try:
+                found[name] = _find(word, name, source)
+                constants[name] = _constants(run, name, found[name].Params, source)
+            except ExperimentError as error:
+                problems.append(str(error))
+    if problems:
+        raise ExperimentError("\n".join(problems))
     try:
         baseline = found[run.baseline](constants[run.baseline], run.contrast != NONE)
         if run.contrast != NONE:
@@ -80,23 +81,6 @@ def choose(run: RunParams, source: Path) -> MethodChoice:
         raise ExperimentError(f"{source}: {error}") from None
     contrast = found.get(run.contrast), constants.get(run.contrast)
     return MethodChoice(run.seed, (run.baseline, run.contrast), baseline, *contrast)
-
-
-@contextmanager
-def _all_in_one() -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Attempts whose errors are raised together, a line each."""
-    problems: list[str] = []
-
-    @contextmanager
-    def attempt() -> Iterator[None]:
-        try:
-            yield
-        except ExperimentError as error:
-            problems.append(str(error))
-
-    yield attempt
-    if problems:
-        raise ExperimentError("\n".join(problems))
 
 
 def _find(word: str, name: str, source: Path) -> Any:

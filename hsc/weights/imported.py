@@ -34,7 +34,7 @@ from hsc.base.files import hash_file
 from hsc.base.progress import Bars, silent
 from hsc.data.classes import VOC_CLASSES
 from hsc.nets.backbones import backbone_names, build_backbone
-from hsc.nets.timm_backbone import is_timm
+from hsc.nets.timm_backbone import ANY_NAME, is_timm
 from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
 from hsc.weights import mxnet, published, published_deeplab, timm_weights
 from hsc.weights.supervision import (
@@ -56,8 +56,8 @@ _HELD = {
     "torchvision": TORCHVISION,
     "resnet101s": ("resnet101s",),
     "deeplabv2": ("resnet101s",),
-    "timm": ("timm/NAME",),
-    "own": backbone_names(),
+    "timm": (ANY_NAME,),
+    "own": (*backbone_names(), ANY_NAME),
 }
 """The backbones of each layout; of all others `resnet38`."""
 
@@ -159,9 +159,7 @@ def locate(
     if layout not in LAYOUTS:
         raise WeightsError(f"layout: {layout!r} is unknown; there are: {', '.join(LAYOUTS)}")
     held = _HELD.get(layout, ("resnet38",))
-    if layout in ("timm", "own") and is_timm(backbone):
-        held = (backbone,)
-    if backbone not in held:
+    if (ANY_NAME if is_timm(backbone) else backbone) not in held:
         raise WeightsError(
             f"layout: {layout} holds {' or '.join(held)}, but the backbone is {backbone}; "
             "change one of them"
@@ -242,13 +240,12 @@ def translate(
         return Imported(
             "deeplab", published_deeplab.deeplab_spec(class_names), converted, trained_on
         )
-    if layout == "timm":
-        return Imported(
-            "backbone", spec, timm_weights.timm_state(state, backbone, path), trained_on
-        )
     if parts := segmentation_parts(state):
         refuse_masks(path, f"it has a segmentation head ({', '.join(parts)})", supervision)
         state, trained_on = without_head(state), MASKS
+    if layout == "timm":
+        state = timm_weights.timm_state(state, backbone, path)
+        return Imported("backbone", spec, state, trained_on)
     if layout in ("torchvision", "resnet101s"):
         return Imported("backbone", spec, torchvision_state(state, backbone, path), trained_on)
     state = published.convert(layout, state, path, len(class_names))

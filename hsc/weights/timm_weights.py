@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hsc.base.errors import WeightsError
 from hsc.nets.timm_backbone import PREFIX, create
+from hsc.nets.weights import check_state
 
 PACKAGE, HUB = "package:", "hub"
 _COUNTER = "num_batches_tracked"
@@ -69,23 +70,19 @@ def timm_state(state: Mapping[str, Tensor], backbone: str, path: Path) -> dict[s
     """A state_dict of timm's network, or one of the same tensors in the same order under other
     names, without the classifier, under the keys of `TimmBackbone`.
 
-    Counters of steps may be missing. Raises HscError for keys that do not fit and for shapes that
-    are others.
+    Counters of steps start at 0. Raises HscError, naming them, for keys that are missing,
+    unexpected or of another shape.
     """
     with torch.device("meta"):  # shapes only: no memory, no random numbers
         whole, kept = create(backbone).state_dict(), create(backbone, num_classes=0).state_dict()
     found = {key: tensor for key, tensor in state.items() if not key.endswith(_COUNTER)}
     wanted = {key: tensor for key, tensor in whole.items() if not key.endswith(_COUNTER)}
-    if not found.keys() >= {key for key in kept if key in wanted}:
+    if not found.keys() & wanted.keys():
         found = _by_order(found, wanted, path)
-    wrong = [
-        f"{key}: {tuple(found[key].shape)}, not {tuple(kept[key].shape)}"
-        for key in kept
-        if key in found and found[key].shape != kept[key].shape
-    ]
-    if wrong:
-        raise WeightsError(f"{path}: not the weights of {backbone}: {'; '.join(wrong[:5])}")
-    return {f"network.{key}": found.get(key, torch.tensor(0)) for key in kept}
+    found = {key: tensor for key, tensor in found.items() if key in kept or key not in whole}
+    found |= {key: torch.tensor(0) for key in kept if key.endswith(_COUNTER)}
+    check_state(kept, found, path)
+    return {f"network.{key}": found[key] for key in kept}
 
 
 def _by_order(

@@ -82,6 +82,22 @@ def test_what_does_not_fit(tmp_path: Path, source: str, backbone: str, said: str
     assert not (tmp_path / "b.pt").exists()
 
 
+def test_nothing_is_left_out_but_the_classifier(tmp_path: Path) -> None:
+    """A head that has seen masks above all."""
+    state = create("timm/resnet18").state_dict()
+    for extra, said in (
+        ("decode_head.conv.weight", r"decode_head.*supervision"),
+        ("layer9.weight", r"unexpected layer9\.weight"),
+    ):
+        torch.save(state | {extra: torch.zeros(1)}, tmp_path / "more.pth")
+        with pytest.raises(HscError, match=said):
+            import_weights(str(tmp_path / "more.pth"), "timm", tmp_path / "b", "timm/resnet18")
+    del state["layer1.0.conv1.weight"]
+    torch.save(state, tmp_path / "less.pth")
+    with pytest.raises(HscError, match=r"missing layer1\.0\.conv1\.weight"):
+        import_weights(str(tmp_path / "less.pth"), "timm", tmp_path / "b", "timm/resnet18")
+
+
 def test_the_hub_is_asked_for_the_right_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
