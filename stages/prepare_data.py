@@ -13,7 +13,6 @@ from hsc.base.files import write_json
 from hsc.base.pool import process_count
 from hsc.params.method import choose
 from hsc.params.reading import load
-from hsc.sources.needs import Needs
 from hsc.sources.stage import Where, make, read_kind
 from hsc.sources.summary import shown
 
@@ -28,8 +27,8 @@ def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
     # Asked here, so that no training runs in vain: none of it changes what is made.
     method = choose(run, params)
-    needs = Needs(method.baseline.needs_saliency, masks=run.seeds.threshold == "best")
-    facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, needs))
+    needed = method.baseline.needs_saliency
+    facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, needed))
     write_json(metrics, facts)
     click.echo(shown(facts))
     found = f"{data / run.data}: {facts['images']} pictures, {facts['classes']} classes"

@@ -21,7 +21,7 @@ PLACES = {RunParams: "", Recipe: "", PsaParams: "psa.", SeedParams: "seeds."}
 """Where the keys of a section stand."""
 INNER = {"psa", "seeds"}
 BY_BASELINE = {"train_cam", "infer_cams", "refine_crf"}
-ASKED = {"prepare_data": {"seed", "baseline", "contrast", "seam", "hsc", "seeds.threshold"}}
+ASKED = {"prepare_data": {"seed", "baseline", "contrast", "seam", "hsc"}}
 """Read and not declared: prepare_data refuses what the planned run could not use, before hours go
 into it, and makes the same data set whatever they say. Declared, a change of method would unpack
 COCO again."""

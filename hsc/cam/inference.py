@@ -104,7 +104,7 @@ def infer_cams(
     progress: Progress = unseen,
 ) -> None:
     """Write the CAMs of `ids` (sorted here, as the store wants them) to an open writer."""
-    network.to(runtime.device).eval()
+    runtime.ready(network)
     pictures = ScaledPictures(folder, sorted(ids), scales, flip)
     for image_id, size, batches in follow(in_order(pictures, runtime), len(pictures), progress):
         classes = (np.flatnonzero(folder.tags(image_id)) + 1).tolist()

@@ -4,17 +4,16 @@ Letters: T thresholds.
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hsc.base.errors import DataError
 from hsc.base.files import atomic_file
 from hsc.base.progress import Progress, follow, unseen
-from hsc.cam.seeds import threshold_seeds
+from hsc.cam.seeds import otsu_threshold, threshold_seeds
 from hsc.data.voc import VocFolder, write_mask
 from hsc.scoring.metrics import ThresholdCurve, report, unscored
 from hsc.scoring.stage import check_size
@@ -30,32 +29,48 @@ def score_seeds(
     threshold: float | str,
     progress: Progress = unseen,
 ) -> tuple[dict[str, Any], ThresholdCurve | None]:
-    """Score `train` at the threshold used and at the sweep's best one.
+    """Choose the threshold and score `train` at it, at the sweep's best one and at the maps' own.
 
-    The report has `threshold`, the scores at it, and `best_threshold` and `best_mIoU` of the
-    sweep, so that neither is mistaken for the other. Without masks a numeric threshold gives an
-    empty report and no curve. Raises HscError when `best` is asked for and there are no masks.
+    threshold: `best` of the sweep, which needs masks and is `auto` without; `auto`, from the maps
+    alone (`auto_threshold`); or a number. The report has `threshold`, the scores at it, and beside
+    it `best_threshold` and `best_mIoU` of the sweep, `auto_threshold` and `auto_mIoU`, so that none
+    is mistaken for another. Without masks it has the thresholds only, and there is no curve.
+    Raises HscError as `score_curve`.
     """
+    cams.check_classes(folder.class_names, folder.root)
+    auto = auto_threshold(cams, folder.ids("train"))
     if not folder.has_masks("train"):
-        if threshold == "best":
-            raise DataError(
-                f"seeds.threshold: best needs masks and {folder.root} has none; give a number, "
-                "for instance -S seeds.threshold=0.3"
-            )
-        return {**unscored("train"), "threshold": float(threshold)}, None
+        used = auto if isinstance(threshold, str) else float(threshold)
+        return {**unscored("train"), "threshold": used, "auto_threshold": auto}, None
     curve = score_curve(folder, cams, "train", _sweep(threshold), progress)
     best, best_miou = curve.best()
-    used = best if threshold == "best" else float(threshold)
-    position = _position(curve, used)
+    used = {"best": best, "auto": auto}.get(threshold, threshold)
     names = ["background", *folder.class_names]
     images = len(folder.ids("train"))
-    scores = report(curve.confusions()[position], names, "train", images)
+    scores = report(curve.confusions()[_position(curve, used)], names, "train", images)
     return {
         **scores,
         "threshold": used,
         "best_threshold": best,
         "best_mIoU": round(100 * float(best_miou), 4),
+        "auto_threshold": auto,
+        "auto_mIoU": round(100 * float(curve.miou()[_position(curve, auto)]), 4),
     }, curve
+
+
+def auto_threshold(cams: CamReader, ids: Sequence[str]) -> float:
+    """The threshold that the CAMs of the pictures `ids` say themselves, one of the sweep.
+
+    It is Otsu's (`otsu_threshold`) on the highest score of each pixel, over all pixels of the
+    pictures that have a tag; without any such, 0.5.
+    """
+    edges = np.append(SWEEP, 1.0)
+    counts = np.zeros(len(SWEEP))
+    for image_id in ids:
+        cam, classes = cams.read(image_id)
+        if len(classes):
+            counts += np.histogram(cam.max(axis=0), edges)[0]
+    return round(otsu_threshold(counts), 2) if counts.any() else 0.5
 
 
 def score_curve(
@@ -86,7 +101,7 @@ def score_curve(
 
 def _sweep(threshold: float | str) -> NDArray[np.float64]:
     """The sweep, with a fixed threshold in it even where it lies between two of its steps."""
-    if threshold == "best" or np.isclose(SWEEP, threshold).any():
+    if isinstance(threshold, str) or np.isclose(SWEEP, threshold).any():
         return SWEEP
     return np.union1d(SWEEP, [threshold])
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from hsc.base.distributed import process_group
 from hsc.base.errors import MachineError
@@ -30,6 +31,13 @@ class Runtime:
     def autocast(self) -> torch.autocast:
         """The context in which forward passes and losses run."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16)
+
+    def ready(self, network: nn.Module) -> nn.Module:
+        """The network itself, on the device and in eval mode, for inference.
+
+        Channels last is the faster layout for small convolutions, on CPUs and on GPUs.
+        """
+        return network.to(self.device, memory_format=torch.channels_last).eval()
 
 
 def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:

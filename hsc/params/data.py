@@ -53,11 +53,27 @@ class CocoCounts(Frozen):
     val: Count
 
 
+class VocSubset(Frozen):
+    """A part of VOC 2012, small enough for a CPU (`hsc.sources.voc_subset`).
+
+    `ids`: a CSV file with the columns `id` and `split`, which is train or val. `classes`: those
+    that count; all others are background. `max_side`: as in a folder of one's own. `folder`: where
+    just these pictures lie already, laid out as a folder of one's own, with masks; no archive is
+    read then. Null: from the archives.
+    """
+
+    ids: Path
+    classes: tuple[Annotated[str, Field(min_length=1)], ...] = Field(min_length=1)
+    max_side: Count | None
+    folder: Path | None
+
+
 class Voc2012Params(_Published):
     """PASCAL VOC 2012 and SBD (`hsc.sources.voc2012`).
 
     `test`: the path of VOC2012test.tar, which needs an account, or null. `counts`: what the splits
-    must have. `augmented_masks`: SegmentationClassAug too, for full supervision.
+    must have. `augmented_masks`: SegmentationClassAug too, for full supervision. `subset`: null for
+    all of it.
     """
 
     trainval: ArchiveParams
@@ -65,6 +81,7 @@ class Voc2012Params(_Published):
     test: Path | None
     counts: VocCounts
     augmented_masks: bool
+    subset: VocSubset | None = None
 
 
 class Coco2014Params(_Published):

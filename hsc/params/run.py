@@ -18,9 +18,12 @@ MethodName = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*
 
 
 class SeedParams(Frozen):
-    """`best`: the papers' protocol, the best of the sweep on `train`; a number fixes it."""
+    """`best`: the papers' protocol, the best of the sweep on `train`, and `auto` without masks.
 
-    threshold: Literal["best"] | Probability
+    `auto`: from the maps alone (`hsc.cam.seed_stage.auto_threshold`). A number fixes it.
+    """
+
+    threshold: Literal["best", "auto"] | Probability
 
 
 class PsaParams(Frozen):

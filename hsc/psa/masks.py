@@ -71,7 +71,7 @@ def walk_all(
 
     The background's scores are the first. A picture without a tag has scores of 1 for it.
     """
-    network.to(runtime.device).eval()
+    runtime.ready(network)
     pictures = in_order(_Pictures(folder, ids, stride), runtime)
     with CamReader(cams) as reader:
         reader.check_classes(folder.class_names, folder.root)

@@ -117,7 +117,9 @@ def _found(facts: Facts) -> list[str]:
             f"{val.miou:.1f} %."
         )
     if any(scores.miou is not None for scores in facts.scores.values()):
-        chosen = " and to choose the threshold" if facts.run.seeds.threshold == "best" else ""
+        seeds = facts.scores.get("seeds")
+        is_chosen = facts.run.seeds.threshold == "best" and seeds is not None and seeds.miou
+        chosen = " and to choose the threshold" if is_chosen else ""
         sentences.append(f"True masks were used to score{chosen}, for nothing else.")
     return sentences
 
@@ -127,12 +129,16 @@ def threshold(facts: Facts) -> str:
     seeds = facts.scores.get("seeds")
     if seeds is None or seeds.threshold is None:
         return ""
-    if seeds.miou is None:
-        return f"Threshold of the seeds: {seeds.threshold:.2f}, as set; nothing to score it with."
+    is_own = facts.run.seeds.threshold == "auto" or (
+        facts.run.seeds.threshold == "best" and seeds.miou is None
+    )
     used = f"Threshold of the seeds: {seeds.threshold:.2f}"
+    used += ", where the CAMs' scores part into two groups (Otsu)" if is_own else ""
+    if seeds.miou is None:
+        return f"{used}{'' if is_own else ', as set'}; nothing to score it with."
     if facts.run.seeds.threshold == "best" and seeds.threshold == seeds.best_threshold:
         return f"{used}, the best of the sweep on {seeds.split}, as in the papers."
-    text = f"{used}, as set, with {seeds.miou:.1f} %"
+    text = f"{used}{'' if is_own else ', as set'}, with {seeds.miou:.1f} %"
     if seeds.best_threshold is None or seeds.best_miou is None:
         return f"{text}."
     return f"{text}; the best would be {seeds.best_threshold:.2f} with {seeds.best_miou:.1f} %."

@@ -67,7 +67,7 @@ def predict_labels(
     With `crf` they are those of a dense CRF on the softmax, in `processes` processes while this one
     goes on with the network; without, those of the largest logit.
     """
-    network.to(runtime.device).eval()
+    runtime.ready(network)
     found = _all_logits(network, folder, ids, scales, flip, runtime)
     if crf is None:
         labels = (logits.argmax(dim=0).to(torch.uint8).cpu().numpy() for _, logits in found)

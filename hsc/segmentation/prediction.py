@@ -211,7 +211,7 @@ def predict_pictures(
     that refine and write. Pictures of 16 bits are seen at one scale, their `common_depth`. Returns
     one result for each path, in their order.
     """
-    network.to(runtime.device).eval()
+    runtime.ready(network)
     chunks = plan_batches(paths, batch, output.max_side, runtime)
     loaded = PictureBatches(chunks, how.scales, output.max_side, common_depth(paths))
     batches = in_order(loaded, runtime)

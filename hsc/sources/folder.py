@@ -42,7 +42,6 @@ from hsc.sources.folder_lists import (
     read_splits,
 )
 from hsc.sources.mask_check import Tolerance, contradictions, look_black_and_white, only_ignored
-from hsc.sources.needs import NOTHING, Needs
 from hsc.sources.own_masks import read_own_mask
 from hsc.sources.saliency import check_highest, read_map
 from hsc.sources.trial import first_of
@@ -107,7 +106,6 @@ class _Imported(NamedTuple):
 def import_folder(
     how: FolderParams,
     root: Path,
-    needs: Needs = NOTHING,
     processes: int = 1,
     progress: Progress = unseen,
 ) -> dict[str, Any]:
@@ -123,7 +121,6 @@ def import_folder(
     Raises HscError, naming every file, line and class that is wrong.
     """
     folder = _read(how)
-    _check_needs(folder, needs)
     kept = first_of(folder.splits, how.limit) if how.limit else folder.splits
     jobs = _jobs(folder, kept)
     depth = common_depth([job.picture for job in jobs], processes)
@@ -154,15 +151,6 @@ def _read(how: FolderParams) -> _Folder:
     if saliency == "auto":
         saliency = "own" if files.saliency else "estimated"
     return _Folder(source, files, names, tags, splits, own_splits, saliency)
-
-
-def _check_needs(folder: _Folder, needs: Needs) -> None:
-    """Raise HscError for what the run needs and the folder does not have: before any decoding."""
-    if needs.masks and not any(i in folder.files.masks for i in folder.splits["train"]):
-        raise DataError(
-            f"seeds.threshold: best needs masks and {folder.source} has none; give a number, for "
-            "instance -S seeds.threshold=0.3"
-        )
 
 
 def _jobs(folder: _Folder, splits: Splits) -> list[_Job]:

@@ -13,9 +13,8 @@ from hsc.base.progress import Bars, silent
 from hsc.data.voc import VocFolder
 from hsc.params.data import ArchiveParams, Coco2014Params, FolderParams, Voc2012Params
 from hsc.params.parsing import parse
-from hsc.sources import saliency, voc2012
+from hsc.sources import saliency, voc2012, voc_subset
 from hsc.sources.folder import import_folder
-from hsc.sources.needs import NOTHING, Needs
 from hsc.sources.shapes import generate
 from hsc.sources.shapes_config import ShapesConfig
 from hsc.sources.summary import Facts, summarise
@@ -40,13 +39,13 @@ class Where:
     """Where and how a data set is made, and for what.
 
     downloads: folder of the archives that are fetched. processes: changes nothing but the time.
-    bars: shows the progress. needs: what is asked of it, which changes nothing either.
+    bars: shows the progress. needs_saliency: whether the run will ask for maps.
     """
 
     downloads: Path
     processes: int = 1
     bars: Bars = silent
-    needs: Needs = NOTHING
+    needs_saliency: bool = False
 
 
 def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
@@ -70,7 +69,7 @@ def make(how: DataParams, root: Path, where: Where) -> Facts:
     data set will not have, and, before anything is done, for files in `root` that were not made
     here.
     """
-    _check_saliency_choice(how, where.needs)
+    _check_saliency_choice(how, where.needs_saliency)
     with made_folder(root, _ADVICE) as partial:
         facts = _make(how, partial, where)
         data = VocFolder(partial)
@@ -78,9 +77,9 @@ def make(how: DataParams, root: Path, where: Where) -> Facts:
         return summarise(data, where.bars("reading sizes", "image")) | facts
 
 
-def _check_saliency_choice(how: DataParams, needs: Needs) -> None:
+def _check_saliency_choice(how: DataParams, needed: bool) -> None:
     """Told before anything is fetched."""
-    if needs.saliency and getattr(how, "saliency", None) == "none":
+    if needed and getattr(how, "saliency", None) == "none":
         raise SaliencyError(
             "prepare_data.saliency is none, but baseline is eps, which needs maps; take another "
             "source of saliency, or another baseline"
@@ -101,12 +100,20 @@ def _shapes(how: ShapesConfig, root: Path, where: Where) -> Facts:
 
 @_make.register
 def _voc2012(how: Voc2012Params, root: Path, where: Where) -> Facts:
-    found = _fetch_all(how, ("trainval", "sbd"), where)
+    names = ("trainval", "sbd")
+    if how.subset is not None and how.subset.folder is not None:
+        facts = voc_subset.import_laid_out(how, root, where.processes, where.bars)
+        return facts | _estimated_if(how, root, where)
+    found = _fetch_all(how, names, where)
+    if how.subset is not None:
+        facts = voc_subset.import_archives(how, found, root, where.processes, where.bars)
+        said = {"saliency": {"source": how.saliency}} | _estimated_if(how, root, where)
+        return facts | said | _archives(how, names, found, where)
     voc2012.build(
         root, found["trainval"], found["sbd"], how.test, how.counts.model_dump(), how.limit,
-        how.augmented_masks, where.bars,
+        how.augmented_masks, bars=where.bars,
     )  # fmt: skip
-    return _finish(how, ("trainval", "sbd"), found, root, where)
+    return _finish(how, names, found, root, where)
 
 
 @_make.register
@@ -126,7 +133,7 @@ def _coco2014(how: Coco2014Params, root: Path, where: Where) -> Facts:
 def _folder(how: FolderParams, root: Path, where: Where) -> Facts:
     if _inside(how.path, root):
         raise DataError(f"{how.path}: lies in {root}, which is written anew; move it elsewhere")
-    facts = import_folder(how, root, where.needs, where.processes, where.bars("pictures", "image"))
+    facts = import_folder(how, root, where.processes, where.bars("pictures", "image"))
     if facts["saliency"]["source"] == "estimated":
         facts["saliency"] = _estimate(root, where)
     return facts
@@ -165,16 +172,30 @@ def _finish(
     where: Where,
 ) -> Facts:
     """Add the saliency; where everything is from."""
+    said = {"saliency": {"source": how.saliency}}
     if how.saliency == "published":
-        names = (*names, "saliency_archive")
         ids = VocFolder(root).ids("train_aug")
         saliency.unpack_published(found["saliency_archive"], root, ids, where.bars)
-        said = {"source": "published"}
-    else:
-        said = {"source": "none"} if how.saliency == "none" else _estimate(root, where)
+    return said | _estimated_if(how, root, where) | _archives(how, names, found, where)
+
+
+def _estimated_if(how: Voc2012Params | Coco2014Params, root: Path, where: Where) -> Facts:
+    """The saliency where the recipe says `estimated`, else nothing."""
+    return {"saliency": _estimate(root, where)} if how.saliency == "estimated" else {}
+
+
+def _archives(
+    how: Voc2012Params | Coco2014Params,
+    names: tuple[str, ...],
+    found: Mapping[str, Path],
+    where: Where,
+) -> Facts:
+    """What was fetched, with digests."""
+    if how.saliency == "published":
+        names = (*names, "saliency_archive")
     archives = {getattr(how, name).name: _digest(getattr(how, name), found[name], where)
                 for name in names}  # fmt: skip
-    return {"saliency": said, "archives": archives}
+    return {"archives": archives}
 
 
 def _digest(archive: ArchiveParams, path: Path, where: Where) -> str:

@@ -10,7 +10,7 @@ Semantic Contours from Inverse Detectors (ICCV 2011).
 
 import shutil
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -43,6 +43,7 @@ def build(
     counts: Mapping[str, int],
     limit: int | None = None,
     augmented_masks: bool = False,
+    only: Collection[str] | None = None,
     bars: Bars = silent,
 ) -> None:
     """Write the data set in VOC layout to `root`, a folder without one.
@@ -51,6 +52,7 @@ def build(
     `test`. counts: what the splits must have. limit: pictures of a split, for a quick trial.
     augmented_masks: write `SegmentationClassAug/` too, a mask for every picture of train_aug, of
     VOC where it has one and of SBD otherwise: the upper bound that full supervision sets.
+    only: the ids to take of each split, None for all.
     Raises HscError for an archive that is damaged or another, a split of another size, a picture
     or mask that is missing and an annotation that cannot be read.
     """
@@ -65,6 +67,8 @@ def build(
         unpack(archive, lists, _choose_list, bars(f"reading {archive.name}", "B"))
     splits = read_splits(lists, with_test=test is not None)
     check_counts(splits, counts)
+    if only is not None:
+        splits = {name: tuple(i for i in ids if i in only) for name, ids in splits.items()}
     if limit:
         splits = first_of(splits, limit)
     tagged = sorted({*splits["train_aug"], *splits["val"]})

@@ -151,7 +151,7 @@ def tag_accuracy(
     `tags`: picture-class pairs decided rightly; `pictures`: pictures with all tags right;
     `worst_class`: the lowest recall of a class (a high `tags` can hide a class that failed).
     """
-    classifier.to(runtime.device).eval()
+    runtime.ready(classifier)
     right = []
     tags = []
     ids = folder.ids("train_aug")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hsc.base.errors import HscError
-from hsc.cam.seed_stage import SWEEP, score_seeds, write_curve, write_seeds
+from hsc.cam.seed_stage import SWEEP, auto_threshold, score_seeds, write_curve, write_seeds
 from hsc.data.classes import palette
 from hsc.data.label_maps import read_labels
 from hsc.data.lists import write_index
@@ -188,6 +188,36 @@ def test_best_needs_masks(folder: VocFolder, cams: CamReader) -> None:
     folder.mask_path("p2").unlink()
     with pytest.raises(HscError, match=r"p2.png: no such mask"):
         score_seeds(folder, cams, "best")
+
+
+def test_the_maps_say_their_threshold(folder: VocFolder, cams: CamReader) -> None:
+    """Half of the pixels have 0.6, an eighth 0.3, the rest 0.1; the picture without tag is out."""
+    scores, _ = score_seeds(folder, cams, "auto")
+    assert scores["threshold"] == scores["auto_threshold"] == pytest.approx(0.45, abs=0.02)
+    assert scores["mIoU"] == scores["auto_mIoU"] == 100
+    assert score_seeds(folder, cams, "best")[0]["auto_threshold"] == scores["auto_threshold"]
+
+
+def test_without_masks_the_best_is_the_maps_own(folder: VocFolder, cams: CamReader) -> None:
+    for threshold in ("best", "auto"):
+        with_masks, _ = score_seeds(folder, cams, "auto")
+        for image_id in IDS[:2]:
+            folder.mask_path(image_id).rename(folder.root / f"{image_id}.png")
+        scores, curve = score_seeds(folder, cams, threshold)
+        assert curve is None
+        assert scores["mIoU"] is None
+        assert scores["threshold"] == with_masks["auto_threshold"] == scores["auto_threshold"]
+        for image_id in IDS[:2]:
+            (folder.root / f"{image_id}.png").rename(folder.mask_path(image_id))
+
+
+def test_maps_without_scores_have_the_middle(folder: VocFolder, tmp_path: Path) -> None:
+    path = tmp_path / "none.h5"
+    with CamWriter(path, CLASSES, "digest") as writer:
+        for image_id in IDS:
+            writer.add(image_id, np.zeros((0, 8, 8), dtype=np.float32), [])
+    with CamReader(path) as reader:
+        assert auto_threshold(reader, IDS) == 0.5
 
 
 def test_cams_of_another_data_set_are_an_error(folder: VocFolder, tmp_path: Path) -> None:

@@ -103,6 +103,12 @@ def test_thresholds(facts: Facts) -> None:
     )
     blind = with_scores(facts, "seeds", miou=None)
     assert words.threshold(blind).endswith("0.30, as set; nothing to score it with.")
+    groups = "where the CAMs' scores part into two groups (Otsu)"
+    unscored = of(blind, seeds=best)
+    assert words.threshold(unscored).endswith(f"0.30, {groups}; nothing to score it with.")
+    auto = of(facts, seeds=best.model_copy(update={"threshold": "auto"}))
+    assert words.threshold(auto).startswith(f"Threshold of the seeds: 0.30, {groups}, with ")
+    assert "the best would be 0.26 with " in words.threshold(auto)
 
 
 def notes(facts: Facts) -> str:

@@ -20,7 +20,6 @@ from hsc.data import voc
 from hsc.data.lists import split_path
 from hsc.data.voc import VocFolder
 from hsc.params.data import FolderParams
-from hsc.sources.needs import NOTHING, Needs
 from hsc.sources.stage import Where, make
 from hsc.sources.summary import shown
 from tests.sources.brought import (
@@ -41,11 +40,13 @@ def source(tmp_path: Path) -> Path:
     return bring(tmp_path / "pictures")
 
 
-def prepared(source: Path, needs: Needs = NOTHING, **changes: Any) -> dict[str, Any]:
+def prepared(source: Path, needs: bool = False, **changes: Any) -> dict[str, Any]:
     """What prepare_data says of the folder; the data set is `data/folder` beside it."""
     values = {"path": source, "max_side": None, "saliency": "none", "limit": None} | changes
     root = source.parent / "data" / "folder"
-    return make(FolderParams(**values), root, Where(source.parent / "downloads", needs=needs))
+    return make(
+        FolderParams(**values), root, Where(source.parent / "downloads", needs_saliency=needs)
+    )
 
 
 def data_of(source: Path) -> VocFolder:
@@ -288,7 +289,7 @@ def test_masks_of_train_alone(source: Path) -> None:
     write_split(source, train=list(IDS[:8]), val=list(IDS[8:]))
     for image_id in IDS[8:]:
         (source / f"SegmentationClass/{image_id}.png").unlink()
-    prepared(source, Needs(masks=True))
+    prepared(source)
     assert not data_of(source).has_masks("val")
 
 
@@ -354,10 +355,8 @@ def test_a_line_that_is_no_id(source: Path) -> None:
 
 def test_what_the_run_needs_is_asked_before_anything_is_made(tmp_path: Path) -> None:
     source = bring(tmp_path / "pictures", masks=False)
-    with pytest.raises(HscError, match=r"seeds\.threshold: best needs masks"):
-        prepared(source, Needs(masks=True))
     with pytest.raises(HscError, match=r"prepare_data\.saliency is none, but baseline is eps"):
-        prepared(source, Needs(saliency=True))
+        prepared(source, needs=True)
     assert not data_of_exists(source)
     prepared(source)
 

@@ -17,7 +17,6 @@ from hsc.data.voc import VocFolder
 from hsc.params.data import FolderParams
 from hsc.sources import folder
 from hsc.sources.folder_lists import split_by_id
-from hsc.sources.needs import Needs
 from tests.stage_runs import contents
 
 
@@ -42,7 +41,7 @@ def import_folder(source: Path, root: Path, processes: int = 1, **changes: Any) 
     values = {"path": source, "max_side": None, "saliency": "auto", "limit": None} | changes
     progress = changes.pop("progress", unseen)
     values.pop("progress", None)
-    return folder.import_folder(FolderParams(**values), root, Needs(), processes, progress)
+    return folder.import_folder(FolderParams(**values), root, processes, progress)
 
 
 def write_split(root: Path, **splits: list[str]) -> None:
