@@ -1,6 +1,6 @@
-"""Collect the runs of the experiment table from DVC's experiments into one JSON file.
+"""Collect the runs of an experiment table from DVC's experiments into one JSON file.
 
-    python -m benchmarks.collect --out benchmarks/results/shapes.json --logs
+    python -m benchmarks.collect --data shapes --out benchmarks/results/shapes.json --logs
 
 Runs that the file has already stay, so a table can grow: of two runs of one name the later counts.
 """
@@ -14,7 +14,7 @@ import click
 import yaml
 
 from benchmarks.dvc_command import dvc
-from benchmarks.rows import DATA_SEED, RECIPE, Row, parse_name
+from benchmarks.rows import TABLES, Row, Table, parse_name
 from benchmarks.runs import Run, merge, read_runs, write_runs
 from hsc.base import duration
 from hsc.base.cli import PATH, command
@@ -23,9 +23,16 @@ from hsc.base.settings import value_at
 from hsc.compare.experiments import Experiment, committed_texts, experiment_refs, git
 from hsc.compare.figures import FIGURES, read_figure, read_lock
 
-TABLE_FIGURES = ("seeds", "crf", "val")
+TABLE_FIGURES = ("seeds", "crf", "masks", "val")
 
-SUMMARIES = {"train_cam": r"outputs/cam\.pt", "infer_cams": r"outputs/cams\.h5"}
+SUMMARIES = {
+    "train_cam": r"outputs/cam\.pt",
+    "infer_cams": r"outputs/cams\.h5",
+    "refine_crf": "outputs/crf",
+    "refine_masks": "outputs/masks",
+    "train_segmentation": r"outputs/segmentation\.pt",
+    "predict_segmentation": "outputs/predictions",
+}
 """How the line begins that a stage ends with; its time stands in brackets at the end."""
 
 
@@ -36,11 +43,17 @@ def value_of(settings: dict[str, Any], override: str) -> tuple[Any, Any]:
 
 
 def require_parameters(
-    name: str, row: Row, data_seed: int, seed: int, params: dict[str, Any], recipe: dict[str, Any]
+    name: str,
+    table: Table,
+    row: Row,
+    data_seed: int,
+    seed: int,
+    params: dict[str, Any],
+    recipe: dict[str, Any],
 ) -> None:
     """Raise HscError where an experiment was not run with what its name says."""
-    checks = [(params, text) for text in ("data=shapes", f"seed={seed}", *row.overrides)]
-    for settings, override in [*checks, (recipe, f"{DATA_SEED}={data_seed}")]:
+    for override in (*table.overrides(data_seed), f"seed={seed}", *row.overrides):
+        settings = recipe if override.startswith(table.recipe) else params
         wanted, found = value_of(settings, override)
         if wanted != found:
             raise HscError(
@@ -49,24 +62,28 @@ def require_parameters(
             )
 
 
-def read_experiment(experiment: Experiment, folder: Path = Path()) -> Run | None:
-    """One run without its seconds; None where it did not come as far as the seeds.
+def read_experiment(experiment: Experiment, table: Table, folder: Path = Path()) -> Run | None:
+    """One run without its seconds; None for one of another table, or that lacks its seeds.
 
     Raises HscError where its parameters are not those of its name.
     """
     parsed = parse_name(experiment.name)
-    if parsed is None:
+    if parsed is None or parsed[0] != table:
         return None
-    row, data_seed, seed = parsed
-
-    paths = ["params.yaml", RECIPE, "dvc.lock", *(FIGURES[each].path for each in TABLE_FIGURES)]
+    _, row, data_seed, seed = parsed
+    paths = [
+        "params.yaml",
+        table.recipe,
+        "dvc.lock",
+        *(FIGURES[each].path for each in TABLE_FIGURES),
+    ]
     texts = committed_texts(experiment.sha, paths, folder)
-    params, recipe = (yaml.safe_load(texts[path] or "") for path in ("params.yaml", RECIPE))
-    require_parameters(experiment.name, row, data_seed, seed, params, recipe)
-    settings = {"params.yaml": params, RECIPE: recipe}
+    params, recipe = (yaml.safe_load(texts[path] or "") for path in ("params.yaml", table.recipe))
+    require_parameters(experiment.name, table, row, data_seed, seed, params, recipe)
+    settings = {"params.yaml": params, table.recipe: recipe}
     try:
         lock = read_lock(texts["dvc.lock"] or "")
-        seeds, crf, val = (
+        seeds, crf, masks, val = (
             read_figure(lock, FIGURES[each], texts[FIGURES[each].path], settings)
             for each in TABLE_FIGURES
         )
@@ -75,12 +92,15 @@ def read_experiment(experiment: Experiment, folder: Path = Path()) -> Run | None
     if seeds is None:
         return None
     return Run(
+        data=table.data,
         row=row.key,
         data_seed=data_seed,
         seed=seed,
         seeds=seeds["best_mIoU"],
         threshold=seeds["best_threshold"],
+        auto=seeds.get("auto_mIoU"),
         crf=crf and crf["mIoU"],
+        masks=masks and masks["mIoU"],
         val=val and val["mIoU"],
         seconds={},
         experiment=experiment.sha,
@@ -112,14 +132,15 @@ def log_of(name: str) -> str:
 
 
 @command
+@click.option("--data", type=click.Choice([*TABLES]), required=True, help="Whose table.")
 @click.option("--out", type=PATH, required=True, help="The file, which may have runs already.")
 @click.option("--logs", is_flag=True, help="Read the stages' seconds from the queue's logs, too.")
-def main(out: Path, logs: bool) -> str:
+def main(data: str, out: Path, logs: bool) -> str:
     """Read every experiment of the table and add it to the file."""
     runs = read_runs(out) if out.exists() else {}
     before = len(runs)
     for experiment in experiment_refs():
-        run = read_experiment(experiment)
+        run = read_experiment(experiment, TABLES[data])
         if run is not None:
             runs = merge(runs, {run.name: run})
     if logs:

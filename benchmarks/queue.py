@@ -1,6 +1,6 @@
-"""Queue the runs of the experiment table, those that are missing.
+"""Queue the runs of an experiment table, those that are missing.
 
-    python -m benchmarks.queue --rows main --seeds 0,1,2,3,4 --data-seeds 0,1
+    python -m benchmarks.queue --data shapes --rows main --seeds 0,1,2,3,4 --data-seeds 0,1
     OMP_NUM_THREADS=1 dvc queue start -j 2
 
 The order is balanced if it is cut short: training seeds outermost, then data seeds, then rows.
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import click
 
 from benchmarks.dvc_command import dvc
-from benchmarks.rows import DATA_SEED, Row, run_name, select
+from benchmarks.rows import TABLES, Row, Table, select
 from hsc.base import cli
 from hsc.base.errors import HscError
 from hsc.compare.experiments import experiment_refs, git
@@ -26,11 +26,11 @@ def order(rows: Sequence[Row], data_seeds: Sequence[int], seeds: Sequence[int]) 
     return [(row, data_seed, seed) for seed in seeds for data_seed in data_seeds for row in rows]
 
 
-def command(run: Run, targets: Iterable[str]) -> list[str]:
-    """`dvc exp run --queue` of one run, as far as the target stages."""
+def command(table: Table, run: Run, targets: Iterable[str], more: Iterable[str] = ()) -> list[str]:
+    """`dvc exp run --queue` of one run, as far as the target stages; `more` overrides besides."""
     row, data_seed, seed = run
-    name = run_name(row.key, data_seed, seed)
-    overrides = [*row.overrides, f"seed={seed}", f"{DATA_SEED}={data_seed}"]
+    name = table.run_name(row.key, data_seed, seed)
+    overrides = [*table.overrides(data_seed), *row.overrides, f"seed={seed}", *more]
     options = [word for override in overrides for word in ("-S", override)]
     return ["dvc", "exp", "run", "--queue", "-n", name, *options, *targets]
 
@@ -68,26 +68,34 @@ def require_committed() -> None:
 
 
 @cli.command
-@click.option("--rows", required=True, help="main, ablation, or keys: seam,seam-hsc.")
+@click.option("--data", type=click.Choice([*TABLES]), required=True, help="Whose table.")
+@click.option("--rows", required=True, help="main, ablation, psa, or keys: seam,seam-hsc.")
 @click.option("--seeds", default="0,1,2,3,4", help="Training seeds.")
-@click.option("--data-seeds", default="0,1", help="Seeds of the data set.")
+@click.option("--data-seeds", default="0", help="Seeds of the data set, where it has one.")
 @click.option(
     "--target",
     "targets",
     multiple=True,
-    default=["make_seeds"],
-    help="Stage to run up to; several times for several.",
+    help="Stage to run up to, several times for several; the table's own where none is given.",
 )
+@click.option("--set", "more", multiple=True, help="An override of every run: KEY=VALUE.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, queue nothing.")
-def main(rows: str, seeds: str, data_seeds: str, targets: tuple[str, ...], dry_run: bool) -> str:
+def main(
+    data: str, rows: str, seeds: str, data_seeds: str, targets: tuple[str, ...],
+    more: tuple[str, ...], dry_run: bool,
+) -> str:  # fmt: skip
     """Queue one experiment a row, data seed and seed; those that there are already are left out."""
-    runs = order(select(rows), seeds_of(data_seeds), seeds_of(seeds))
+    table = TABLES[data]
+    drawn = seeds_of(data_seeds)
+    if drawn != [0] and not table.has_data_seed:
+        raise HscError(f"data-seeds: {data} is not drawn; leave the option out")
+    runs = order(select(rows), drawn, seeds_of(seeds))
     known = present()
-    missing = [run for run in runs if run_name(run[0].key, *run[1:]) not in known]
+    missing = [run for run in runs if table.run_name(run[0].key, *run[1:]) not in known]
     if not dry_run:
         require_committed()
     for run in missing:
-        words = command(run, targets)
+        words = command(table, run, targets or [table.target], more)
         click.echo(shlex.join(words))
         if not dry_run:
             dvc(*words[1:])

@@ -1,7 +1,7 @@
-"""The rows of the experiment table on `shapes`: names, overrides, comparisons, the papers' figures.
+"""The experiment tables: data sets, rows, overrides, comparisons, the papers' figures.
 
 A run is one row with one data seed (data and, through them, the warm-up) and one training seed. Its
-experiment is called `KEY-dDATASEED-sSEED`.
+experiment is called `KEY-dDATASEED-sSEED`, on a data set other than `shapes` `DATA-KEY-...`.
 """
 
 import re
@@ -9,9 +9,41 @@ from dataclasses import dataclass, replace
 
 from hsc.base.errors import HscError
 
-RECIPE = "recipes/shapes.yaml"
-DATA_SEED = f"{RECIPE}:prepare_data.seed"
-"""The override that changes the data set; the warm-up's own seed stays as the recipe has it."""
+
+@dataclass(frozen=True)
+class Table:
+    """A data set with a table of its own; `data` names it and its recipe.
+
+    has_data_seed: whether the data set is drawn, by a seed of its own; the warm-up's seed stays as
+    the recipe has it. target: the stage that a run goes to where nothing is said.
+    """
+
+    data: str
+    has_data_seed: bool
+    target: str
+
+    @property
+    def recipe(self) -> str:
+        return f"recipes/{self.data}.yaml"
+
+    @property
+    def prefix(self) -> str:
+        return "" if self.data == "shapes" else f"{self.data}-"
+
+    def overrides(self, data_seed: int) -> list[str]:
+        """What makes a run one of this table; the data set's seed last."""
+        seeds = [f"{self.recipe}:prepare_data.seed={data_seed}"] if self.has_data_seed else []
+        return [f"data={self.data}", *seeds]
+
+    def run_name(self, key: str, data_seed: int, seed: int) -> str:
+        """The experiment's name."""
+        return f"{self.prefix}{key}-d{data_seed}-s{seed}"
+
+
+TABLES = {
+    "shapes": Table("shapes", has_data_seed=True, target="make_seeds"),
+    "voc_animals": Table("voc_animals", has_data_seed=False, target="evaluate@val"),
+}
 
 
 @dataclass(frozen=True)
@@ -91,12 +123,25 @@ ABLATION = (
 )  # fmt: skip
 """HSC's Table 4. Its first and its last row are runs of the main table."""
 
-GROUPS = {"main": MAIN, "ablation": ABLATION}
-_ROWS = {row.key: row for row in (*ABLATION, *MAIN)}
+PSA = tuple(
+    replace(
+        _MAIN[key],
+        key=f"{key}-psa",
+        title=f"{_MAIN[key].title}, masks of PSA",
+        overrides=(*_MAIN[key].overrides, "psa.enabled=true"),
+        against=(key,),
+        paper=None,
+    )
+    for key in ("cam", "seam", "seam-ppc", "seam-hsc", "eps", "eps-hsc")
+)
+"""The main rows with PSA's masks in place of the CRF's; seeds and CRF are the same."""
+
+GROUPS = {"main": MAIN, "ablation": ABLATION, "psa": PSA}
+_ROWS = {row.key: row for row in (*ABLATION, *MAIN, *PSA)}
 
 
 def select(words: str) -> list[Row]:
-    """Rows by name, each once and in this order: "main", "ablation" or "seam,seam-hsc".
+    """Rows by name, each once and in this order: "main", "ablation", "psa" or "seam,seam-hsc".
 
     Raises HscError for a word that is neither a group nor a key.
     """
@@ -111,14 +156,11 @@ def select(words: str) -> list[Row]:
     return list(chosen.values())
 
 
-def run_name(key: str, data_seed: int, seed: int) -> str:
-    """The experiment's name."""
-    return f"{key}-d{data_seed}-s{seed}"
-
-
-def parse_name(name: str) -> tuple[Row, int, int] | None:
-    """Row, data seed and seed of an experiment, None for one that is no run of the table."""
+def parse_name(name: str) -> tuple[Table, Row, int, int] | None:
+    """Table, row, data seed and seed of an experiment; None for one that is no run of a table."""
     found = re.fullmatch(r"(.+)-d(\d+)-s(\d+)", name)
-    if found is None or found[1] not in _ROWS:
-        return None
-    return _ROWS[found[1]], int(found[2]), int(found[3])
+    for table in sorted(TABLES.values(), key=lambda table: len(table.prefix), reverse=True):
+        key = found and found[1].removeprefix(table.prefix)
+        if found and found[1].startswith(table.prefix) and key in _ROWS:
+            return table, _ROWS[key], int(found[2]), int(found[3])
+    return None

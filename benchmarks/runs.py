@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pydantic
 
-from benchmarks.rows import run_name
+from benchmarks.rows import TABLES
 from hsc.base.errors import HscError
 from hsc.base.files import read_json, write_json
 
@@ -13,19 +13,23 @@ from hsc.base.files import read_json, write_json
 class Run(pydantic.BaseModel):
     """One run: mIoU in % on `train` (`val`: on val), None where that stage was not run.
 
-    seeds: best of the sweep, at `threshold`. seconds: of the training and inference stages whose
-    log is there, by stage. experiment: its commit; commit: that of the code; date: when the
-    experiment ended (ISO 8601); torch: the version of the environment that collected it.
+    seeds: best of the sweep, at `threshold`; auto: at the maps' own threshold. seconds: of the
+    training, inference and CRF stages whose log is there, by stage. experiment: its commit; commit:
+    that of the code; date: when the experiment ended (ISO 8601); torch: the version of the
+    environment that collected it.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
+    data: str = "shapes"
     row: str
     data_seed: int
     seed: int
     seeds: float
     threshold: float
+    auto: float | None = None
     crf: float | None
+    masks: float | None = None
     val: float | None
     seconds: dict[str, float]
     experiment: str
@@ -36,7 +40,7 @@ class Run(pydantic.BaseModel):
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return run_name(self.row, self.data_seed, self.seed)
+        return TABLES[self.data].run_name(self.row, self.data_seed, self.seed)
 
 
 Runs = Mapping[str, Run]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.rows import ABLATION, MAIN, Row
+from benchmarks.rows import ABLATION, MAIN, PSA, Row
 from benchmarks.runs import Run, Runs, read_runs
 from hsc.base.cli import PATH, command
 from hsc.base.errors import HscError
@@ -21,21 +21,23 @@ from hsc.compare.statistics import paired
 from hsc.compare.table import MINUS, NONE, markdown, number, p_text, spread
 
 HEAD = """\
-# The experiment table on `shapes`
+# The experiment table on `{data}`
 
 Written by `python -m benchmarks.tables` from `{source}`, not by hand; how the runs are made stands
-in [experiments.md](experiments.md#the-table-of-the-readme). Scores are mIoU in %: seeds and CRF on
-`train`, seeds at the best threshold of a sweep. "Paper" is the seeds' figure on VOC, another data
-set: compare its differences, and only their signs and order.
+in [experiments.md](experiments.md#the-table-of-the-readme). Scores are mIoU in %: seeds, CRF and
+masks on `train`, seeds at the best threshold of a sweep and at the maps' own (`seeds.threshold:
+auto`). "Paper" is the seeds' figure on all of VOC, another data set: compare its differences, and
+only their signs and order.
 
 {origin}
 """
 PAIRED_TEXT = """\
 Mean of the differences over the runs (data seed, training seed) that both rows have; ± is half of
 Student's 95 % interval, t and p are those of a two-sided paired t-test, not corrected for the
-number of lines. Runs of one data seed share their pictures and their warm-up: the interval says
-how sure the difference is on these data sets, less so on others. The second table has the data
-sets apart."""
+number of lines. Runs of one data set share their pictures and what the network starts from: the
+interval says how sure the difference is on these pictures, less so on others."""
+FIGURES = {"seeds": "seeds", "crf": "+ CRF", "masks": "masks", "val": "`val`"}
+"""Scores of a run that rows are compared by, and what they are called."""
 
 
 def of_row(runs: Runs, row: Row) -> list[Run]:
@@ -44,14 +46,19 @@ def of_row(runs: Runs, row: Row) -> list[Run]:
     return sorted(found, key=lambda run: (run.data_seed, run.seed))
 
 
-def pairs(runs: Runs, row: Row, other: str) -> list[tuple[int, float]]:
-    """Data seed and difference of the seeds' mIoU, row − other, of each run that both have."""
-    scores = {(run.data_seed, run.seed): run.seeds for run in runs.values() if run.row == other}
-    return [
-        (run.data_seed, run.seeds - scores[run.data_seed, run.seed])
-        for run in of_row(runs, row)
-        if (run.data_seed, run.seed) in scores
-    ]
+def pairs(runs: Runs, row: Row, other: str, figure: str = "seeds") -> list[tuple[int, float]]:
+    """Data seed and difference of a figure's mIoU, row − other, of each run that both have."""
+
+    def scores(key: str) -> dict[tuple[int, int], float]:
+        found = {
+            (run.data_seed, run.seed): getattr(run, figure)
+            for run in runs.values()
+            if run.row == key
+        }
+        return {place: score for place, score in found.items() if score is not None}
+
+    own, others = scores(row.key), scores(other)
+    return [(place[0], own[place] - others[place]) for place in sorted(own) if place in others]
 
 
 def row_table(runs: Runs, rows: Sequence[Row]) -> str:
@@ -59,29 +66,41 @@ def row_table(runs: Runs, rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         own = of_row(runs, row)
-        seconds = [run.seconds["train_cam"] for run in own if "train_cam" in run.seconds]
         lines.append(
             [
                 row.title,
                 str(len(own)),
                 spread([run.seeds for run in own]),
-                spread([run.crf for run in own if run.crf is not None], count=True),
-                spread([run.val for run in own if run.val is not None], count=True),
+                *(_spread_of(own, figure) for figure in ("auto", "crf", "masks", "val")),
                 number(statistics.fmean(run.threshold for run in own) if own else None, 2),
-                number(statistics.median(seconds) if seconds else None, 0),
+                *(_median_seconds(own, stage) for stage in ("train_cam", "infer_cams")),
                 number(row.paper),
             ]
         )
     header = [
-        "row", "runs", "seeds, mean ± sd", "+ CRF (runs)", "`val` (runs)", "best threshold",
-        "seconds of CAM training", "paper",
+        "row", "runs", "seeds, mean ± sd", "at their own threshold (runs)", "+ CRF (runs)",
+        "masks (runs)", "`val` (runs)", "best threshold", "seconds of CAM training",
+        "of CAM inference", "paper",
     ]  # fmt: skip
     return markdown(header, lines)
 
 
+def _spread_of(runs: Sequence[Run], figure: str) -> str:
+    scores = [getattr(run, figure) for run in runs]
+    return spread([score for score in scores if score is not None], count=True)
+
+
+def _median_seconds(runs: Sequence[Run], stage: str) -> str:
+    seconds = [run.seconds[stage] for run in runs if stage in run.seconds]
+    return number(statistics.median(seconds) if seconds else None, 0)
+
+
 def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row, str]]:
-    """Every row with each row that it is compared with, and what the difference is called."""
-    by_key = {row.key: row for row in rows}
+    """Every row with each row that it is compared with, and what the difference is called.
+
+    The other row may be one of the main table.
+    """
+    by_key = {row.key: row for row in (*MAIN, *rows)}
 
     def part(title: str) -> str:
         return f"({title})" if "+" in title else title
@@ -93,12 +112,12 @@ def comparisons(rows: Sequence[Row]) -> list[tuple[Row, Row, str]]:
     ]
 
 
-def paired_table(runs: Runs, rows: Sequence[Row]) -> str:
+def paired_table(runs: Runs, rows: Sequence[Row], figure: str = "seeds") -> str:
     """A line a comparison, over all data seeds."""
     lines = []
     for row, other, title in comparisons(rows):
-        differences = [difference for _, difference in pairs(runs, row, other.key)]
-        known = row.paper is not None and other.paper is not None
+        differences = [difference for _, difference in pairs(runs, row, other.key, figure)]
+        known = figure == "seeds" and row.paper is not None and other.paper is not None
         paper = number(row.paper - other.paper if known else None, sign=True)
         if not differences:
             lines.append([title, "0", *[NONE] * 5, paper])
@@ -139,15 +158,19 @@ def split_table(runs: Runs, rows: Sequence[Row]) -> str:
 
 
 def run_table(runs: Runs, rows: Sequence[Row]) -> str:
-    """Every run: the seeds' mIoU, a line a data seed and seed, a column a row."""
+    """Every run: mIoU of its seeds and, where it went so far, of val; a line a data seed and seed,
+    a column a row."""
     shown = [run for row in rows for run in of_row(runs, row)]
-    scores = {(run.row, run.data_seed, run.seed): run.seeds for run in shown}
+    scores = {(run.row, run.data_seed, run.seed): _both(run) for run in shown}
     lines = [
-        [str(data_seed), str(seed)]
-        + [number(scores.get((row.key, data_seed, seed))) for row in rows]
+        [str(data_seed), str(seed)] + [scores.get((row.key, data_seed, seed), NONE) for row in rows]
         for data_seed, seed in sorted({(run.data_seed, run.seed) for run in shown})
     ]
     return markdown(["data seed", "seed", *(row.title for row in rows)], lines)
+
+
+def _both(run: Run) -> str:
+    return number(run.seeds) if run.val is None else f"{number(run.seeds)}, {number(run.val)}"
 
 
 def origin(runs: Runs) -> str:
@@ -160,27 +183,40 @@ def origin(runs: Runs) -> str:
 
 
 def document(runs: Runs, source: str) -> str:
-    """The whole page. Raises HscError without runs."""
+    """The whole page. Raises HscError without runs, and for runs of several data sets."""
     if not runs:
         raise HscError(f"{source}: no runs; collect them first")
-    parts = [HEAD.format(source=source, origin=origin(runs)).rstrip()]
-    for title, rows in (("The rows", MAIN), ("HSC's ablation (its Table 4), on SEAM", ABLATION)):
-        keys = {row.key for row in rows} - (
-            {row.key for row in MAIN} if rows is ABLATION else set()
-        )
-        if not any(run.row in keys for run in runs.values()):
-            continue
-        parts += [
-            f"## {title}",
-            row_table(runs, rows),
-            "### Paired differences",
-            *([PAIRED_TEXT] if rows is MAIN else []),
-            paired_table(runs, rows),
-            split_table(runs, rows),
-            "### Every run",
-            run_table(runs, rows),
-        ]
+    data = sorted({run.data for run in runs.values()})
+    if len(data) > 1:
+        raise HscError(f"{source}: runs on {' and '.join(data)}; a page is of one data set")
+    head = HEAD.format(data=data[0], source=source, origin=origin(runs))
+    parts = [head.rstrip()]
+    main = {row.key for row in MAIN}
+    for title, rows in SECTIONS.items():
+        keys = {row.key for row in rows} - (main if rows is not MAIN else set())
+        if any(run.row in keys for run in runs.values()):
+            parts += _section(runs, title, rows)
     return "\n\n".join(parts) + "\n"
+
+
+SECTIONS = {
+    "The rows": MAIN,
+    "HSC's ablation (its Table 4), on SEAM": ABLATION,
+    "Masks of PSA": PSA,
+}
+
+
+def _section(runs: Runs, title: str, rows: Sequence[Row]) -> list[str]:
+    parts = [f"## {title}", row_table(runs, rows), "### Paired differences"]
+    parts += [PAIRED_TEXT] if rows is MAIN else []
+    for figure, called in FIGURES.items():
+        found = [len(pairs(runs, row, other.key, figure)) for row, other, _ in comparisons(rows)]
+        # Few runs go all the way: a difference of one run is none.
+        if figure == "seeds" or max(found, default=0) > 1:
+            parts += [f"Of {called}:", paired_table(runs, rows, figure)]
+    if len({run.data_seed for row in rows for run in of_row(runs, row)}) > 1:
+        parts += ["Of seeds, by data set:", split_table(runs, rows)]
+    return [*parts, "### Every run", run_table(runs, rows)]
 
 
 @command

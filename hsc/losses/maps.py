@@ -65,6 +65,21 @@ def resize(maps: Tensor, size: tuple[int, int], align_corners: bool = True) -> T
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=align_corners)
 
 
+def at_cells(labels: Tensor, size: tuple[int, int]) -> Tensor:
+    """The labels at the places of a map's cells, (..., H, W) to (..., h, w); `size` = (h, w).
+
+    A cell's place is the one that `resize` gives it: the corner cells lie in the corners. What
+    `interpolate` calls nearest takes the upper left pixel of a cell's part of the picture, up to a
+    whole cell beside that place: a contrast on such labels teaches features that lie beside their
+    objects, whose maps give the next labels, and so on.
+    """
+    rows, columns = (
+        torch.linspace(0, whole - 1, cells, device=labels.device).round().long()
+        for whole, cells in zip(labels.shape[-2:], size, strict=True)
+    )
+    return labels[..., rows[:, None], columns]
+
+
 def unit(vectors: Tensor, dim: int = 1) -> Tensor:
     """L2-normalise along `dim` (1: the channels of (N, D, h, w)); same shape, float.
 

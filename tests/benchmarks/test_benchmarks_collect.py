@@ -9,12 +9,13 @@ import yaml
 from click.testing import CliRunner
 
 from benchmarks import collect
-from benchmarks.rows import parse_name
+from benchmarks.rows import TABLES, parse_name
 from benchmarks.runs import read_runs
 from hsc.base.errors import HscError
 from hsc.compare.experiments import experiment_refs
 from tests.experiment_repository import Repository, run_files
 
+SHAPES = TABLES["shapes"]
 LOG = """\
 Reproducing experiment 'seam-d0-s1'
 Running stage 'train_cam':
@@ -38,13 +39,14 @@ def add(
     **changes: Any,
 ) -> str:
     """Add an experiment of the table; without CRF that figure is an earlier run's."""
-    row, data_seed, seed = parse_name(name) or pytest.fail(name)
+    _, row, data_seed, seed = parse_name(name) or pytest.fail(name)
     params: dict[str, Any] = {"data": "shapes", "seed": seed, "hsc": {}, "eps": {}}
     for override in row.overrides:
         path, value = override.split("=")
         *section, key = path.split(".")
         (params[section[0]] if section else params)[key] = yaml.safe_load(value)
-    figures = {"seeds": {"best_mIoU": seeds, "best_threshold": 0.29}, "crf": {"mIoU": seeds + 9}}
+    chosen = {"best_mIoU": seeds, "best_threshold": 0.29, "auto_mIoU": 41.5}
+    figures = {"seeds": chosen, "crf": {"mIoU": seeds + 9}}
     left = {} if with_crf else {"crf": figures.pop("crf")}
     recipe = {"prepare_data": {"seed": data_seed}}
     return repository.experiment(name, run_files(params | changes, recipe, figures, left), day)
@@ -64,7 +66,9 @@ def run_collect(tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Call the command on the file that all calls share; exit code and output."""
 
     def run(*words: str) -> tuple[int, str]:
-        result = CliRunner().invoke(collect.main, ["--out", str(tmp_path / "runs.json"), *words])
+        result = CliRunner().invoke(
+            collect.main, ["--data", "shapes", "--out", str(tmp_path / "runs.json"), *words]
+        )
         return result.exit_code, result.output
 
     return run
@@ -81,13 +85,14 @@ def test_a_run_is_read_whole(
     assert (run.row, run.data_seed, run.seed) == ("eps-control", 1, 2)
     assert (run.seeds, run.threshold, run.crf, run.val) == (75.5, 0.29, 84.5, None)
     assert (run.experiment, run.commit) == (sha, repository.parent)
+    assert (run.data, run.auto, run.masks) == ("shapes", 41.5, None)
     assert run.date.isoformat() == "2026-01-03T10:00:00+00:00"
     assert run.torch[0].isdigit()
 
 
 def test_metrics_left_from_other_parameters_are_not_the_runs(repository: Repository) -> None:
     add(repository, "seam-d0-s1", 45.0)
-    run = collect.read_experiment(experiment_refs()[0])
+    run = collect.read_experiment(experiment_refs()[0], SHAPES)
     assert run is not None
     assert (run.seeds, run.crf, run.val) == (45.0, None, None)
 
@@ -100,7 +105,7 @@ def test_other_references_are_left_alone(repository: Repository) -> None:
     refs = experiment_refs()
     assert sorted(ref.name for ref in refs) == ["my-own", "seam-d0-s1"]
     assert [ref.parent for ref in refs if ref.name == "my-own"] == ["a" * 2 + "b" * 38]
-    found = [collect.read_experiment(ref) for ref in refs]
+    found = [collect.read_experiment(ref, SHAPES) for ref in refs]
     assert [run.name for run in found if run is not None] == ["seam-d0-s1"]
 
 
@@ -160,7 +165,7 @@ def test_a_metric_that_was_edited_is_refused(repository: Repository) -> None:
     repository.write({"metrics/seeds.json": '{"best_mIoU": 99, "best_threshold": 0.5}'})
     sha = repository.commit("edited")
     with pytest.raises(HscError, match=r"metrics/seeds\.json is not what dvc\.lock says"):
-        collect.read_experiment(type(ref)(ref.name, sha, ref.parent))
+        collect.read_experiment(type(ref)(ref.name, sha, ref.parent), SHAPES)
 
 
 def test_seconds_come_from_the_summary_lines() -> None:

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import queue
-from benchmarks.rows import MAIN, select
+from benchmarks.rows import MAIN, TABLES, select
 from hsc.base.errors import HscError
 from hsc.compare.experiments import Experiment
 
@@ -66,23 +66,37 @@ def test_order_is_balanced_wherever_it_is_cut() -> None:
 
 def test_dry_run_prints_the_commands_and_queues_nothing(calls: list[tuple[str, ...]]) -> None:
     printed = invoke(
-        "--rows", "eps-control,psc", "--seeds", "3", "--data-seeds", "1", "--dry-run",
-        "--target", "make_seeds", "--target", "evaluate@crf",
+        "--data", "shapes", "--rows", "eps-control,psc", "--seeds", "3", "--data-seeds", "1",
+        "--target", "make_seeds", "--target", "evaluate@crf", "--dry-run",
     ).splitlines()  # fmt: skip
     assert printed[:2] == [
-        "dvc exp run --queue -n eps-control-d1-s3 -S baseline=eps -S contrast=none "
-        "-S eps.equivariance=true -S seed=3 -S recipes/shapes.yaml:prepare_data.seed=1 "
-        "make_seeds evaluate@crf",
-        "dvc exp run --queue -n psc-d1-s3 -S baseline=seam -S contrast=hsc -S hsc.crf=none "
-        "-S hsc.momentum_prototypes=false -S hsc.roi=false -S hsc.class=false -S seed=3 "
-        "-S recipes/shapes.yaml:prepare_data.seed=1 make_seeds evaluate@crf",
+        "dvc exp run --queue -n eps-control-d1-s3 -S data=shapes "
+        "-S recipes/shapes.yaml:prepare_data.seed=1 -S baseline=eps -S contrast=none "
+        "-S eps.equivariance=true -S seed=3 make_seeds evaluate@crf",
+        "dvc exp run --queue -n psc-d1-s3 -S data=shapes "
+        "-S recipes/shapes.yaml:prepare_data.seed=1 -S baseline=seam -S contrast=hsc "
+        "-S hsc.crf=none -S hsc.momentum_prototypes=false -S hsc.roi=false -S hsc.class=false "
+        "-S seed=3 make_seeds evaluate@crf",
     ]
     assert printed[2].startswith("2 runs to queue, 0 there already (")
     assert not calls
 
 
+def test_photographs_have_no_data_seed(calls: list[tuple[str, ...]]) -> None:
+    words = ["--data", "voc_animals", "--rows", "seam", "--seeds", "0"]
+    folder = "recipes/voc_animals.yaml:prepare_data.subset.folder=/there"
+    assert invoke(*words, "--set", folder, "--dry-run").splitlines()[0] == (
+        "dvc exp run --queue -n voc_animals-seam-d0-s0 -S data=voc_animals -S baseline=seam "
+        f"-S contrast=none -S seed=0 -S {folder} evaluate@val"
+    )
+    result = CliRunner().invoke(queue.main, [*words, "--data-seeds", "0,1"])
+    assert result.exit_code == 1
+    assert "voc_animals is not drawn" in result.output
+
+
 def test_runs_that_are_there_or_wait_are_left_out(calls: list[tuple[str, ...]]) -> None:
-    printed = invoke("--rows", "cam,seam,seam-hsc,eps", "--seeds", "0,1", "--data-seeds", "0")
+    words = ["--data", "shapes", "--rows", "cam,seam,seam-hsc,eps", "--seeds", "0,1"]
+    printed = invoke(*words, "--data-seeds", "0")
     names = [words[words.index("-n") + 1] for words in calls]
     # A failed run is queued again, and so is one whose experiment was removed.
     assert names == ["eps-d0-s0", "cam-d0-s1", "seam-d0-s1", "seam-hsc-d0-s1", "eps-d0-s1"]
@@ -97,7 +111,7 @@ def test_an_empty_queue_has_nothing_waiting() -> None:
 
 @pytest.mark.parametrize("words", [["--seeds", "0,x"], ["--data-seeds", ""], ["--rows", "hsc"]])
 def test_wrong_words_are_one_line(calls: list[tuple[str, ...]], words: list[str]) -> None:
-    result = CliRunner().invoke(queue.main, ["--rows", "seam", *words])
+    result = CliRunner().invoke(queue.main, ["--data", "shapes", "--rows", "seam", *words])
     assert result.exit_code == 1
     assert result.output.startswith("Error: ")
     assert not calls
@@ -122,5 +136,6 @@ def test_uncommitted_changes_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_targets_are_stages() -> None:
     text = Path(__file__).resolve().parents[2].joinpath("dvc.yaml").read_text(encoding="utf-8")
-    words = queue.command((select("seam")[0], 0, 0), ["make_seeds"])
-    assert f"\n  {words[-1]}:\n" in text
+    for table in TABLES.values():
+        words = queue.command(table, (select("seam")[0], 0, 0), [table.target])
+        assert f"\n  {words[-1].split('@')[0]}:\n" in text

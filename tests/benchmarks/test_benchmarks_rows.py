@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rows import ABLATION, MAIN, parse_name, run_name, select
+from benchmarks.rows import ABLATION, MAIN, PSA, TABLES, parse_name, select
 from hsc.base.errors import HscError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -31,12 +31,20 @@ def test_the_ablation_is_the_documented_one() -> None:
 
 
 def test_comparisons_are_rows_of_the_same_table() -> None:
-    for table in (MAIN, ABLATION):
+    main = [row.key for row in MAIN]
+    for table, others in ((MAIN, []), (ABLATION, []), (PSA, main)):
         keys = [row.key for row in table]
         assert len(set(keys)) == len(keys)
         for row in table:
             assert len(row.against) <= 2
-            assert set(row.against) <= set(keys) - {row.key}
+            assert set(row.against) <= {*keys, *others} - {row.key}
+
+
+def test_masks_of_psa_are_compared_with_the_same_row_without() -> None:
+    main = {row.key: row for row in MAIN}
+    for row in PSA:
+        (other,) = row.against
+        assert row.overrides == (*main[other].overrides, "psa.enabled=true")
 
 
 def test_rows_in_both_tables_are_the_same_runs() -> None:
@@ -48,7 +56,7 @@ def test_rows_in_both_tables_are_the_same_runs() -> None:
 
 
 def test_no_two_rows_are_the_same_run() -> None:
-    rows = {row.key: frozenset(row.overrides) for row in (*MAIN, *ABLATION)}
+    rows = {row.key: frozenset(row.overrides) for row in (*MAIN, *ABLATION, *PSA)}
     assert len(set(rows.values())) == len(rows)
 
 
@@ -84,13 +92,16 @@ def test_select_takes_groups_and_keys_once_each() -> None:
 
 @pytest.mark.parametrize("words", ["", "seam,", "SEAM", "seam, eps"])
 def test_select_refuses_unknown_words(words: str) -> None:
-    with pytest.raises(HscError, match="is no row; there are main, ablation and "):
+    with pytest.raises(HscError, match="is no row; there are main, ablation, psa and "):
         select(words)
 
 
 def test_names() -> None:
-    assert run_name("psc-csc", 1, 12) == "psc-csc-d1-s12"
-    row, data_seed, seed = parse_name("psc-csc-d1-s12") or pytest.fail("not parsed")
-    assert (row.key, data_seed, seed) == ("psc-csc", 1, 12)
+    assert TABLES["shapes"].run_name("psc-csc", 1, 12) == "psc-csc-d1-s12"
+    assert TABLES["voc_animals"].run_name("seam", 0, 1) == "voc_animals-seam-d0-s1"
+    for table in TABLES.values():
+        name = table.run_name("psc-csc", 1, 12)
+        found, row, data_seed, seed = parse_name(name) or pytest.fail("not parsed")
+        assert (found, row.key, data_seed, seed) == (table, "psc-csc", 1, 12)
     for name in ("seam", "seam-d0", "seam-0", "other-d0-s0", "seam-d0-s0-2", "seam-d-s0"):
         assert parse_name(name) is None

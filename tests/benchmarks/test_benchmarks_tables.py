@@ -28,11 +28,11 @@ def make(row: str, data_seed: int, seed: int, seeds: float, **changes: Any) -> R
 def runs() -> dict[str, Run]:
     """SEAM in four runs, SEAM + HSC in three; two of them share data seed and seed."""
     made = [
-        make("seam", 0, 0, 44.0, crf=50.0, seconds={"train_cam": 40.0}),
-        make("seam", 0, 1, 46.0, crf=53.0, seconds={"train_cam": 44.0}),
+        make("seam", 0, 0, 44.0, crf=50.0, seconds={"train_cam": 40.0, "infer_cams": 12.0}),
+        make("seam", 0, 1, 46.0, crf=53.0, auto=44.0, seconds={"train_cam": 44.0}),
         make("seam", 1, 0, 45.0, threshold=0.7, seconds={"train_cam": 90.0}),
         make("seam", 1, 1, 45.0),
-        make("seam-hsc", 0, 0, 47.0, crf=60.0, val=55.0),
+        make("seam-hsc", 0, 0, 47.0, crf=60.0, masks=61.0, val=55.0),
         make("seam-hsc", 0, 1, 47.0),
         make("seam-hsc", 1, 2, 50.0),
     ]
@@ -48,13 +48,15 @@ def test_main_table(runs: dict[str, Run]) -> None:
     table = tables.row_table(runs, MAIN)
     # sd of 44, 46, 45, 45: sqrt(2 / 3); of 50, 53: 3 / sqrt(2). Median of 40, 44, 90.
     assert (
-        line(table, "SEAM") == "| SEAM | 4 | 45.0 ± 0.8 | 51.5 ± 2.1 (2) | – | 0.40 | 44 | 55.4 |"
+        line(table, "SEAM")
+        == "| SEAM | 4 | 45.0 ± 0.8 | 44.0 (1) | 51.5 ± 2.1 (2) | – | – | 0.40 | 44 | 12 | 55.4 |"
     )
     assert (
         line(table, "SEAM + HSC")
-        == "| SEAM + HSC | 3 | 48.0 ± 1.7 | 60.0 (1) | 55.0 (1) | 0.30 | – | 64.3 |"
+        == "| SEAM + HSC | 3 | 48.0 ± 1.7 | – | 60.0 (1) | 61.0 (1) | 55.0 (1) | 0.30 | – | – | "
+        "64.3 |"
     )
-    assert line(table, "EPS") == "| EPS | 0 | – | – | – | – | – | 69.5 |"
+    assert line(table, "EPS") == "| EPS | 0 | – | – | – | – | – | – | – | – | 69.5 |"
     assert len(table.splitlines()) == 2 + len(MAIN)
 
 
@@ -75,6 +77,40 @@ def test_paired_table(runs: dict[str, Run]) -> None:
     assert "| (EPS + HSC) − (EPS + SEAM's terms) | 0 | – | – | – | – | – | – |" in table
 
 
+def test_other_figures_are_paired_where_two_runs_have_them(runs: dict[str, Run]) -> None:
+    row = select("seam-hsc")[0]
+    assert tables.pairs(runs, row, "seam", "crf") == [(0, 10.0)]
+    assert tables.pairs(runs, row, "seam", "val") == []
+    assert "Of + CRF:" not in tables.document(runs, "runs.json")
+    second = make("seam-hsc", 0, 1, 47.0, crf=55.0)
+    page = tables.document({**runs, second.name: second}, "runs.json")
+    paired = page.split("Of + CRF:")[1]
+    # 10 and 2: mean 6, sd 8 / sqrt(2), error 4, t 1.5; no paper has the differences.
+    assert line(paired.split("Of seeds, by data set:")[0], "(SEAM + HSC) − SEAM").startswith(
+        "| (SEAM + HSC) − SEAM | 2 | +6.0 | 5.7 | 50.8 | 1.50 |"
+    )
+    assert "Of `val`:" not in page
+
+
+def test_masks_of_psa_stand_beside_those_of_the_crf(runs: dict[str, Run]) -> None:
+    psa = [make("seam-psa", 0, seed, 44.0, masks=52.0) for seed in (0, 1)]
+    without = {run.name: run.model_copy(update={"masks": 50.0}) for run in runs.values()}
+    page = tables.document({**without, **{run.name: run for run in psa}}, "runs.json")
+    section = page.split("## Masks of PSA")[1].split("Of masks:")[1]
+    assert line(section, "SEAM, masks of PSA − SEAM").startswith(
+        "| SEAM, masks of PSA − SEAM | 2 | +2.0 | 0.0 |"
+    )
+
+
+def test_a_page_is_of_one_data_set(runs: dict[str, Run]) -> None:
+    other = make("seam", 0, 0, 50.0, data="voc_animals")
+    assert tables.document({other.name: other}, "x.json").startswith(
+        "# The experiment table on `voc_animals`"
+    )
+    with pytest.raises(HscError, match="runs on shapes and voc_animals"):
+        tables.document({**runs, other.name: other}, "x.json")
+
+
 def test_split_by_data_seed(runs: dict[str, Run]) -> None:
     extra = make("seam-hsc", 1, 1, 44.0)
     table = tables.split_table({**runs, extra.name: extra}, MAIN)
@@ -90,7 +126,7 @@ def test_every_run_is_listed(runs: dict[str, Run]) -> None:
     assert lines == [
         "| data seed | seed | CAM | SEAM | SEAM + HSC |",
         "| --- | --- | --- | --- | --- |",
-        "| 0 | 0 | – | 44.0 | 47.0 |",
+        "| 0 | 0 | – | 44.0 | 47.0, 55.0 |",
         "| 0 | 1 | – | 46.0 | 47.0 |",
         "| 1 | 0 | – | 45.0 | – |",
         "| 1 | 1 | – | 45.0 | – |",

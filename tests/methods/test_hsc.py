@@ -13,7 +13,7 @@ from hsc.losses.pixel import pixel_contrast, pixel_prototypes
 from hsc.losses.prototypes import Prototypes
 from hsc.losses.roi import pool_region, push_apart
 from hsc.methods.contrast import Setting, driving_cam
-from hsc.methods.contrasts.hsc import HscContrast, HscParams
+from hsc.methods.contrasts.hsc import ContrastView, HscContrast, HscParams
 
 ALL_ON = HscParams(
     gamma=0.1,
@@ -412,6 +412,46 @@ def test_crf_that_changes_nothing_changes_nothing_at_map_size() -> None:
     plain = make()(**inputs())
     refined = make(lambda image, label: label, crf="all", crf_size=4)(**inputs())
     assert_same(plain, refined)
+
+
+@pytest.mark.parametrize("size", [4, 10, SIDE])
+@pytest.mark.parametrize("axis", [2, 3])
+def test_a_mirrored_batch_has_the_same_terms(axis: int, size: int) -> None:
+    """Labels that lie beside their cells teach the maps to wander, more with every step."""
+    batch = inputs(3)
+    mirrored = {
+        "maps": tuple(cam.flip(axis) for cam in batch["maps"]),
+        "embeddings": tuple(tuple(u.flip(axis) for u in view) for view in batch["embeddings"]),
+        "image": batch["image"].flip(axis),
+        "tags": batch["tags"],
+    }
+    found, expected = (
+        make(lambda image, label: label, crf="all", crf_size=size)(**given)
+        for given in (mirrored, batch)
+    )
+    for name, term in expected.items():
+        torch.testing.assert_close(found[name], term)
+
+
+def test_a_refined_label_is_that_of_its_cell() -> None:
+    """A cell's place in the picture is the one from which `resize` brings it there."""
+    seen = []
+
+    class Spy(HscContrast):
+        def _roi(self, view: ContrastView, other: ContrastView) -> Tensor:
+            seen.append(view.crf_label)
+            return super()._roi(view, other)
+
+    cells = torch.arange(16).reshape(4, 4) % (C + 1)
+
+    def refine(image: Tensor, labels: Tensor) -> Tensor:
+        """The labels of the cells, each at its place: corners in the corners."""
+        places = (torch.arange(SIDE) * 3 / (SIDE - 1)).round().long()
+        return cells[places][:, places].expand_as(labels).clone()
+
+    params = ALL_ON.model_copy(update={"crf": "all"})
+    Spy(params, Setting(C, D1, D2, crf_size=SIDE), refine)(**inputs())
+    assert all(torch.equal(label, cells.expand_as(label)) for label in seen)
 
 
 @pytest.mark.parametrize("size", [SIDE, 10])

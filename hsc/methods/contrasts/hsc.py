@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
 from hsc.base.distributed import gather, own_share
 from hsc.crf.training_labels import LabelRefiner
 from hsc.losses.class_level import class_contrast, class_representations
-from hsc.losses.maps import background_activation, pseudo_label, resize, unit
+from hsc.losses.maps import at_cells, background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_level, pixel_prototypes
 from hsc.losses.prototypes import Prototypes, momentum_update
 from hsc.losses.roi import roi_contrast
@@ -175,7 +174,7 @@ class HscContrast(Contrast):
             [pseudo_label(driving_cam(own_share(cam), tags, whole), score) for cam in maps]
         )
         refined = self._refine_labels(resize(own_share(image), whole), labels)
-        small = F.interpolate(refined.float(), size, mode="nearest").long()
+        small = at_cells(refined, size)
         return list(gather(small.transpose(0, 1)).unbind(1))  # pictures in front for the gather
 
     @staticmethod
