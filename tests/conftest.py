@@ -203,6 +203,7 @@ def tiny_cam_params(tiny_augmentation: Augmentation) -> TrainCamParams:
         head_dropout=0.0,
         crf_size=20,
         crf_kernels="exact",
+        background_score="method",
         loss_resolution="pixels",
         augmentation=tiny_augmentation,
     )

@@ -41,18 +41,39 @@ def background_activation(cam_fg: Tensor) -> Tensor:
     return 1 - cam_fg.amax(dim=1, keepdim=True)
 
 
-def pseudo_label(cam_fg: Tensor, background_score: float) -> Tensor:
+def pseudo_label(cam_fg: Tensor, background_score: float | Tensor) -> Tensor:
     """Arg-max over the background, at a constant score, and the foreground classes.
 
     cam_fg: (N, C, h, w) in [0, 1], absent classes zeroed, so that they are never chosen.
-    background_score: in [0, 1]; 0.20 in PPC, 0.10 in HSC's code. A class has to be strictly above
-    it; among equal classes the lowest index wins. Returns (N, h, w) int64, 0 background, 1..C.
-    Raises ValueError where the score is outside [0, 1].
+    background_score: in [0, 1]; 0.20 in PPC, 0.10 in HSC's code; or (N,), one of each picture. A
+    class has to be strictly above it; among equal classes the lowest index wins. Returns (N, h, w)
+    int64, 0 background, 1..C. Raises ValueError where a score is outside [0, 1].
     """
-    if not 0 <= background_score <= 1:
+    score = torch.as_tensor(background_score, dtype=cam_fg.dtype, device=cam_fg.device)
+    if not ((score >= 0) & (score <= 1)).all():
         raise ValueError(f"background_score has to be in [0, 1], got {background_score}")
-    background = torch.full_like(cam_fg[:, :1], background_score)
+    background = score.reshape(-1, 1, 1, 1).expand_as(cam_fg[:, :1])
     return torch.cat([background, cam_fg], dim=1).argmax(dim=1)
+
+
+def own_background_score(cam_fg: Tensor) -> Tensor:
+    """The background score that each picture's own map says: Otsu's threshold of its activations.
+
+    cam_fg: (N, C, h, w) in [0, 1]. Of the strongest activation of each cell, sorted, the place is
+    taken at which two groups lie furthest apart, w0 w1 (m0 - m1)^2 with their weights and means
+    (Otsu, A Threshold Selection Method from Gray-Level Histograms, 1979), and there the middle
+    between the groups. Returns (N,) in [0, 1]; of a constant map its value, so that nothing in it
+    is above. Carries no gradient.
+    """
+    cells = cam_fg.detach().amax(dim=1).flatten(1).sort(dim=1).values
+    count = cells.shape[1]
+    if count == 1:
+        return cells[:, 0]
+    below = torch.arange(1, count, device=cells.device, dtype=cells.dtype)
+    sums = cells.cumsum(dim=1)
+    low, high = sums[:, :-1] / below, (sums[:, -1:] - sums[:, :-1]) / (count - below)
+    best = (below * (count - below) * (high - low) ** 2).argmax(dim=1, keepdim=True)
+    return ((cells.gather(1, best) + cells.gather(1, best + 1)) / 2).squeeze(1)
 
 
 def resize(maps: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:

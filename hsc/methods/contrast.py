@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from hsc.losses.maps import max_norm, resize
+from hsc.losses.maps import max_norm, own_background_score, pseudo_label, resize
 from hsc.params.base import Frozen, NonNegative
 
 Maps = tuple[Tensor, Tensor]
@@ -33,6 +33,8 @@ class Setting:
     num_classes: C. class_channels, pixel_channels: D of the two projectors. seed: of the run.
     crf_size: side in pixels at which a CRF sees pseudo labels. crf_kernels: exact on the device, or
     pydensecrf's lattice on the CPU, for sizes whose pairs of pixels do not fit into memory.
+    background_score: what competes with the classes in a pseudo label: the constant that the
+    contrast publishes, or what each picture's map says itself.
     """
 
     num_classes: int
@@ -41,6 +43,7 @@ class Setting:
     seed: int = 0
     crf_size: int = 128
     crf_kernels: Literal["exact", "lattice"] = "exact"
+    background_score: Literal["method", "auto"] = "method"
 
 
 class Contrast(nn.Module):
@@ -57,6 +60,11 @@ class Contrast(nn.Module):
     def __init__(self, params: ContrastParams, setting: Setting) -> None:
         super().__init__()
         self.params, self.setting = params, setting
+
+    def pseudo_label(self, cam: Tensor, constant: float) -> Tensor:
+        """Labels of (N, C, h, w) in [0, 1], (N, h, w); `constant`: the published score."""
+        own = self.setting.background_score == "auto"
+        return pseudo_label(cam, own_background_score(cam) if own else constant)
 
     @staticmethod
     def check(params: ContrastParams) -> None:

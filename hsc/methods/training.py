@@ -85,6 +85,7 @@ def build_method(
             choice.seed,
             params.crf_size,
             params.crf_kernels,
+            params.background_score,
         )
         contrast = choice.contrast(choice.contrast_params, setting)
     spec = network_spec(class_names, choice, network, params)

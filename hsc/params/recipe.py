@@ -81,6 +81,8 @@ class TrainCamParams(TrainingParams):
     `crf_size`: side in pixels at which HSC's CRF sees the pseudo labels; view 2's in the paper.
     `crf_kernels`: exact on the device, or on a lattice (an approximation) on the CPU for sizes
     whose pairs of pixels do not fit into memory.
+    `background_score`: of the contrasts' pseudo labels: the constant in the method's section, as
+    published for ResNet-38, or `auto`, from each picture's map (`hsc.losses.maps`).
     `clip_norm`: a longer gradient is cut to this length; null for none, as published. HSC's class
     level has a gradient that is small in most batches and many times the baseline's in some.
     """
@@ -90,6 +92,7 @@ class TrainCamParams(TrainingParams):
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
     crf_size: Count
     crf_kernels: Literal["exact", "lattice"]
+    background_score: Literal["method", "auto"]
     loss_resolution: Literal["pixels", "map"]
     lr_projector: Positive
 

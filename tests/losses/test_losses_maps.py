@@ -1,11 +1,14 @@
 """Shared map operations: values by hand, ranges, dead channels, gradients."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.autograd import gradcheck
 
+from hsc.cam.seeds import otsu_threshold
 from hsc.losses import maps
 
 
@@ -69,6 +72,62 @@ def test_pseudo_label_by_hand() -> None:
     # a class; no class strictly above the background; the other class; the lower of two equal ones
     assert maps.pseudo_label(cam, 0.2).tolist() == [[[1, 0, 2, 1]]]
     assert maps.pseudo_label(cam, 0.2).dtype == torch.int64
+
+
+def test_every_picture_may_have_its_own_score() -> None:
+    cam = torch.tensor([0.3, 0.6]).reshape(1, 1, 1, 2).expand(2, 1, 1, 2)
+    assert maps.pseudo_label(cam, torch.tensor([0.2, 0.5])).tolist() == [[[1, 1]], [[0, 1]]]
+    with pytest.raises(ValueError, match="background_score"):
+        maps.pseudo_label(cam, torch.tensor([0.2, 1.5]))
+
+
+@given(st.integers(0, 10**6), st.integers(2, 30))
+def test_own_score_parts_the_cells_furthest(seed: int, cells: int) -> None:
+    """Against the definition, w0 w1 (m0 - m1)^2, at every place between two activations."""
+    cam = random_maps(seed, 2, 3, 1, cells).sigmoid()
+    for score, picture in zip(maps.own_background_score(cam), cam.amax(1).flatten(1), strict=True):
+
+        def apart(threshold: Tensor, values: Tensor = picture) -> float:
+            low, high = values[values <= threshold].double(), values[values > threshold].double()
+            if not len(low) or not len(high):
+                return 0.0
+            return len(low) * len(high) * float(high.mean() - low.mean()) ** 2
+
+        places = picture.sort().values
+        best = max(apart(place) for place in places)
+        assert apart(score) == pytest.approx(best, rel=1e-4)
+
+
+def test_own_score_is_otsus_of_a_histogram() -> None:
+    cam = random_maps(3, 4, 2, 16, 16).sigmoid()
+    for score, picture in zip(maps.own_background_score(cam), cam.amax(1), strict=True):
+        counts = np.histogram(picture.numpy(), 10_000, (0, 1))[0]
+        assert otsu_threshold(counts) == pytest.approx(float(score), abs=2e-3)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.4])
+def test_a_constant_map_has_nothing_above_its_own_score(value: float) -> None:
+    for shape in ((2, 3, 4, 4), (2, 3, 1, 1)):
+        cam = torch.full(shape, value)
+        assert maps.pseudo_label(cam, maps.own_background_score(cam)).sum() == 0
+
+
+def test_own_scores_do_not_depend_on_the_other_pictures() -> None:
+    cam = random_maps(5, 3, 2, 6, 6).sigmoid()
+    alone = torch.cat([maps.own_background_score(one[None]) for one in cam])
+    torch.testing.assert_close(maps.own_background_score(cam), alone, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("size", [(4, 4), (3, 5), (1, 1), (16, 16)])
+def test_labels_at_cells_are_those_that_resize_brings_there(size: tuple[int, int]) -> None:
+    """As bilinear resizing of the one-hot labels, where a cell's place lies on a pixel."""
+    labels = torch.arange(16 * 16).reshape(1, 16, 16)
+    found = maps.at_cells(labels, size)
+    rows, columns = ([round(i * 15 / max(count - 1, 1)) for i in range(count)] for count in size)
+    assert found.tolist() == [[[16 * row + column for column in columns] for row in rows]]
+    if size == (4, 4):
+        exact = maps.resize(labels[None].float(), size)[0]
+        torch.testing.assert_close(found.float(), exact)
 
 
 def test_pseudo_label_of_nothing_is_background_even_at_score_zero() -> None:

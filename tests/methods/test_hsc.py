@@ -8,7 +8,13 @@ import torch
 from torch import Tensor
 
 from hsc.losses.class_level import class_contrast, class_representations
-from hsc.losses.maps import background_activation, pseudo_label, resize, unit
+from hsc.losses.maps import (
+    background_activation,
+    own_background_score,
+    pseudo_label,
+    resize,
+    unit,
+)
 from hsc.losses.pixel import pixel_contrast, pixel_prototypes
 from hsc.losses.prototypes import Prototypes
 from hsc.losses.roi import pool_region, push_apart
@@ -480,6 +486,25 @@ def test_refined_labels_decide_the_roi() -> None:
     assert terms["roi"] == 0
     terms = make(lambda image, label: torch.ones_like(label), crf="all")(**inputs())
     assert terms["roi"] == 0
+
+
+@pytest.mark.parametrize("crf", ["none", "all"])
+def test_the_maps_own_score_takes_the_place_of_the_constant(crf: str) -> None:
+    """A batch of pictures whose own scores are that constant has the same terms."""
+    batch = inputs(2, tags=[[1, 0, 0]])
+    keep = {"crf": crf, "cross_supervision": False}
+
+    def module(which: str, constant: float) -> HscContrast:
+        params = ALL_ON.model_copy(update={**keep, "background_score": constant})
+        setting = Setting(C, D1, D2, crf_size=4, background_score=which)
+        return HscContrast(params, setting, lambda image, label: label)
+
+    two = {**batch, "maps": (batch["maps"][1], batch["maps"][1]),
+           "embeddings": (batch["embeddings"][1], batch["embeddings"][1])}  # fmt: skip
+    own = own_background_score(driving_cam(two["maps"][0], two["tags"], (4, 4))).item()
+    expected = module("method", own)(**two)
+    assert_same(module("auto", 0.01)(**two), expected)
+    assert not torch.equal(module("method", 0.01)(**two)["roi"], expected["roi"])
 
 
 def test_gamma_is_not_applied_here() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from hsc.base.distributed import gather, own_share
 from hsc.crf.training_labels import LabelRefiner
 from hsc.losses.class_level import class_contrast, class_representations
-from hsc.losses.maps import at_cells, background_activation, pseudo_label, resize, unit
+from hsc.losses.maps import at_cells, background_activation, resize, unit
 from hsc.losses.pixel import pixel_level, pixel_prototypes
 from hsc.losses.prototypes import Prototypes, momentum_update
 from hsc.losses.roi import roi_contrast
@@ -148,7 +148,7 @@ class HscContrast(Contrast):
     ) -> list[ContrastView]:
         size = tuple(maps[1].shape[2:])
         cams = [driving_cam(cam, tags, size) for cam in maps]
-        labels = [pseudo_label(cam, self.params.background_score) for cam in cams]
+        labels = [self.pseudo_label(cam, self.params.background_score) for cam in cams]
         crf_labels = labels
         if self.params.crf != "none":
             crf_labels = self._crf(maps, image, tags, size)
@@ -171,7 +171,7 @@ class HscContrast(Contrast):
         score = self.params.background_score
         tags = own_share(tags)
         labels = torch.stack(
-            [pseudo_label(driving_cam(own_share(cam), tags, whole), score) for cam in maps]
+            [self.pseudo_label(driving_cam(own_share(cam), tags, whole), score) for cam in maps]
         )
         refined = self._refine_labels(resize(own_share(image), whole), labels)
         small = at_cells(refined, size)

@@ -13,7 +13,7 @@ import pydantic
 import torch
 from torch import Tensor
 
-from hsc.losses.maps import background_activation, pseudo_label, resize, unit
+from hsc.losses.maps import background_activation, resize, unit
 from hsc.losses.pixel import pixel_contrast
 from hsc.losses.ppc import batch_prototypes, intra_view_contrast
 from hsc.losses.prototypes import Prototypes
@@ -119,7 +119,7 @@ class PpcContrast(Contrast):
         v = resize(v, size)
         return _View(
             unit(v),
-            pseudo_label(foreground, self.params.background_score),
+            self.pseudo_label(foreground, self.params.background_score),
             batch_prototypes(v, activation, self.params.k),
         )
 
