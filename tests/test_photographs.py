@@ -1,5 +1,9 @@
-"""A user's folder of photographs, without masks, saliency and splits: to a network, and back."""
+"""A user's folder of photographs, without masks, saliency and splits: to a network, and back.
 
+With the recipe for photographs, its network and ImageNet weights too, but for a few small steps.
+"""
+
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,28 +14,33 @@ from PIL import Image
 from hsc.base.files import read_json
 from hsc.data.voc import VocFolder
 from tests.photographs import TAGS, write_photographs
-from tests.stage_runs import OWN, PlainStage, change, run_well, stages, write_settings, write_yaml
+from tests.stage_runs import ROOT, PlainStage, change, run_well, stages, write_settings, write_yaml
 
 SIDE = 96
+CROPS = {"crop_size": 64, "resize_longest": [64, 80]}
 
 
 @pytest.fixture(params=["seam", "eps"])
 def work(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Settings for the photographs, with a tiny network."""
+    """The settings of photographs, of a few small steps."""
     write_photographs(tmp_path / "photographs")
     folder = tmp_path / "work"
     write_settings(folder)
-    recipe = yaml.safe_load((folder / "recipes" / "shapes.yaml").read_text())
-    recipe["prepare_data"] = OWN | {"path": str(tmp_path / "photographs"), "max_side": SIDE}
-    write_yaml(folder / "recipes" / "folder.yaml", recipe)
-    change(folder / "params.yaml", data="folder", seeds__threshold=0.3, baseline=request.param)
+    recipe = json.loads(json.dumps(yaml.safe_load((ROOT / "recipes/photos.yaml").read_text())))
+    recipe["prepare_data"] |= {"path": str(tmp_path / "photographs"), "max_side": SIDE}
+    crop = {"augmentation": {**recipe["train_segmentation"]["augmentation"], **CROPS}}
+    short = {"steps": 2, "batch_size": 4, "checkpoint_every": 2, **crop}
+    for training in (*recipe["train_cam"].values(), recipe["train_segmentation"]):
+        training |= short
+    write_yaml(folder / "recipes" / "photos.yaml", recipe)
+    change(folder / "params.yaml", data="photos", contrast="hsc", baseline=request.param)
     return folder
 
 
 def test_photographs_to_a_network_and_back(work: Path, tmp_path: Path) -> None:
-    for each in stages("folder"):
+    for each in stages("photos"):
         run_well(each, work)
-    data = VocFolder(work / "outputs/data/folder")
+    data = VocFolder(work / "outputs/data/photos")
     assert data.class_names == (
         "cat", "clock", "coin", "cup", "eye", "motorcycle", "person", "rocket", "space",
     )  # fmt: skip
@@ -41,6 +50,9 @@ def test_photographs_to_a_network_and_back(work: Path, tmp_path: Path) -> None:
     made = read_json(work / "metrics" / "data.json")
     assert made["saliency"]["source"] == "estimated"
     assert made["saliency"]["method"]
+    seeds = read_json(work / "metrics" / "seeds.json")
+    assert seeds["mIoU"] is None
+    assert 0 < seeds["threshold"] == seeds["auto_threshold"] < 1
 
     command = f"python -m stages.predict {tmp_path / 'photographs'} --out predicted --max-side 64"
     said = run_well(PlainStage("predict", command, (), (), (), ()), work)

@@ -584,3 +584,13 @@ def test_the_recipe_of_voc_has_the_papers_values() -> None:
     assert counts == {"train": 1464, "val": 1449, "train_aug": 10582, "test": 1456}
     coco = read(REPOSITORY / "recipes" / "coco2014.yaml")["prepare_data"]
     assert coco["counts"] == {"train_aug": 82081, "val": 40137}
+
+
+def test_the_recipes_of_photographs_differ_in_their_pictures_alone() -> None:
+    """What is measured on voc_animals is what photographs of one's own are trained with."""
+    own, animals = (
+        yaml.safe_load((REPOSITORY / "recipes" / f"{name}.yaml").read_text())
+        for name in ("photos", "voc_animals")
+    )
+    assert own.pop("prepare_data") != animals.pop("prepare_data")
+    assert own == animals
