@@ -19,6 +19,7 @@ COMMANDS = {
     "import_weights",
     "predict",
     "report",
+    "saliency_from_cams",
     "submit_voc",
 }  # scripts that people run and the pipeline does not
 STAGES = {name: stage.get("do", stage) for name, stage in PIPELINE["stages"].items()}

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
 from hsc.base.files import atomic_file
 from hsc.base.progress import Progress, follow, unseen
-from hsc.cam.seeds import otsu_threshold, threshold_seeds
+from hsc.cam.seeds import threshold_seeds
 from hsc.data.voc import VocFolder, write_mask
+from hsc.losses.maps import otsu_threshold
 from hsc.scoring.metrics import ThresholdCurve, report, unscored
 from hsc.scoring.stage import check_size
 from hsc.store import CamReader
@@ -70,7 +72,10 @@ def auto_threshold(cams: CamReader, ids: Sequence[str]) -> float:
         cam, classes = cams.read(image_id)
         if len(classes):
             counts += np.histogram(cam.max(axis=0), edges)[0]
-    return round(otsu_threshold(counts), 2) if counts.any() else 0.5
+    if not counts.any():
+        return 0.5
+    middles = torch.from_numpy((edges[:-1] + edges[1:]) / 2)
+    return round(otsu_threshold(middles, torch.from_numpy(counts)).item(), 2)
 
 
 def score_curve(

@@ -1,6 +1,6 @@
-"""Seeds: class activation maps cut at a threshold, a given one or their own.
+"""Seeds: class activation maps cut at a threshold.
 
-Letters: K tagged classes of an image, H W pixels, B bins.
+Letters: K tagged classes of an image, H W pixels.
 """
 
 import numpy as np
@@ -26,26 +26,3 @@ def threshold_seeds(
         return np.full(cam.shape[1:], BACKGROUND, dtype=np.uint8)
     foreground = cam.max(axis=0).astype(np.float32, copy=False) > np.float32(threshold)
     return np.where(foreground, classes[cam.argmax(axis=0)], np.uint8(BACKGROUND))
-
-
-def otsu_threshold(histogram: NDArray) -> float:
-    """The threshold that parts scores in [0, 1] into two groups whose means are furthest apart.
-
-    histogram: (B,) non-negative counts or weights of B equal bins over [0, 1]. Returns the edge of
-    two bins for which w0 w1 (m0 - m1)^2 is largest, w and m being the groups' weights and means
-    (Otsu, A Threshold Selection Method from Gray-Level Histograms, 1979, equation 14); the middle
-    one of equal edges. Raises ValueError for a histogram with a negative value or without a
-    positive one.
-    """
-    weights = np.asarray(histogram, dtype=np.float64)
-    if weights.ndim != 1 or weights.min(initial=0) < 0 or not weights.sum() > 0:
-        raise ValueError("a histogram has one axis, no negative value and a positive one")
-    bins = len(weights)
-    weights = weights / weights.sum()
-    below = weights.cumsum()[:-1]
-    moment = (weights * (np.arange(bins) + 0.5) / bins).cumsum()
-    apart = (moment[-1] * below - moment[:-1]) ** 2
-    spread = np.divide(apart, below * (1 - below), out=np.zeros_like(apart), where=apart > 0)
-    # Between two groups with nothing in the middle every edge is as good.
-    (best,) = np.nonzero(np.isclose(spread, spread.max(initial=0), rtol=1e-9, atol=0))
-    return float(best.mean() + 1) / bins if len(best) else 0.5

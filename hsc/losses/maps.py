@@ -45,35 +45,41 @@ def pseudo_label(cam_fg: Tensor, background_score: float | Tensor) -> Tensor:
     """Arg-max over the background, at a constant score, and the foreground classes.
 
     cam_fg: (N, C, h, w) in [0, 1], absent classes zeroed, so that they are never chosen.
-    background_score: in [0, 1]; 0.20 in PPC, 0.10 in HSC's code; or (N,), one of each picture. A
+    background_score: in [0, 1], a number or a tensor of one; 0.20 in PPC, 0.10 in HSC's code. A
     class has to be strictly above it; among equal classes the lowest index wins. Returns (N, h, w)
-    int64, 0 background, 1..C. Raises ValueError where a score is outside [0, 1].
+    int64, 0 background, 1..C. Raises ValueError for a number outside [0, 1].
     """
-    score = torch.as_tensor(background_score, dtype=cam_fg.dtype, device=cam_fg.device)
-    if not ((score >= 0) & (score <= 1)).all():
+    # A tensor comes from the maps themselves; to look at it would halt a GPU.
+    if not isinstance(background_score, Tensor) and not 0 <= background_score <= 1:
         raise ValueError(f"background_score has to be in [0, 1], got {background_score}")
-    background = score.reshape(-1, 1, 1, 1).expand_as(cam_fg[:, :1])
-    return torch.cat([background, cam_fg], dim=1).argmax(dim=1)
+    score = torch.as_tensor(background_score, dtype=cam_fg.dtype, device=cam_fg.device)
+    return torch.cat([score.expand_as(cam_fg[:, :1]), cam_fg], dim=1).argmax(dim=1)
 
 
-def own_background_score(cam_fg: Tensor) -> Tensor:
-    """The background score that each picture's own map says: Otsu's threshold of its activations.
+def otsu_threshold(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The threshold that parts values into two groups whose means are furthest apart.
 
-    cam_fg: (N, C, h, w) in [0, 1]. Of the strongest activation of each cell, sorted, the place is
-    taken at which two groups lie furthest apart, w0 w1 (m0 - m1)^2 with their weights and means
-    (Otsu, A Threshold Selection Method from Gray-Level Histograms, 1979), and there the middle
-    between the groups. Returns (N,) in [0, 1]; of a constant map its value, so that nothing in it
-    is above. Carries no gradient.
+    values: (V,) float, in any order, V > 0. weights: (V,) non-negative, how often each of them is
+    there (a histogram: the middles of its bins and their counts), at least one of them positive; 1
+    where nothing is said. Of the values that are there, sorted, the place is taken at which
+    w0 w1 (m0 - m1)^2 is largest, w and m being the groups' weights and means (Otsu, A Threshold
+    Selection Method from Gray-Level Histograms, 1979, equation 14), and there the middle between
+    the groups. Returns a tensor of one value, without gradient; of equal values this one, so that
+    none is above it.
     """
-    cells = cam_fg.detach().amax(dim=1).flatten(1).sort(dim=1).values
-    count = cells.shape[1]
-    if count == 1:
-        return cells[:, 0]
-    below = torch.arange(1, count, device=cells.device, dtype=cells.dtype)
-    sums = cells.cumsum(dim=1)
-    low, high = sums[:, :-1] / below, (sums[:, -1:] - sums[:, :-1]) / (count - below)
-    best = (below * (count - below) * (high - low) ** 2).argmax(dim=1, keepdim=True)
-    return ((cells.gather(1, best) + cells.gather(1, best + 1)) / 2).squeeze(1)
+    values, order = values.detach().sort()
+    if weights is None:
+        weights = torch.ones_like(values)
+    else:
+        weights = weights.to(values)[order]
+        values, weights = values[weights > 0], weights[weights > 0]
+    if len(values) == 1:
+        return values[0]
+    below, moment = weights.cumsum(0), (weights * values).cumsum(0)
+    low, high = below[:-1], below[-1] - below[:-1]  # of the groups at each place
+    means = moment[:-1] / low, (moment[-1] - moment[:-1]) / high
+    best = (low * high * (means[0] - means[1]) ** 2).argmax()
+    return (values[best] + values[best + 1]) / 2
 
 
 def resize(maps: Tensor, size: tuple[int, int], align_corners: bool = True) -> Tensor:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from hsc.losses.maps import max_norm, own_background_score, pseudo_label, resize
+from hsc.losses.maps import max_norm, otsu_threshold, resize
 from hsc.params.base import Frozen, NonNegative
 
 Maps = tuple[Tensor, Tensor]
@@ -34,7 +34,7 @@ class Setting:
     crf_size: side in pixels at which a CRF sees pseudo labels. crf_kernels: exact on the device, or
     pydensecrf's lattice on the CPU, for sizes whose pairs of pixels do not fit into memory.
     background_score: what competes with the classes in a pseudo label: the constant that the
-    contrast publishes, or what each picture's map says itself.
+    contrast publishes, or what the maps of the batch say themselves.
     """
 
     num_classes: int
@@ -61,10 +61,15 @@ class Contrast(nn.Module):
         super().__init__()
         self.params, self.setting = params, setting
 
-    def pseudo_label(self, cam: Tensor, constant: float) -> Tensor:
-        """Labels of (N, C, h, w) in [0, 1], (N, h, w); `constant`: the published score."""
-        own = self.setting.background_score == "auto"
-        return pseudo_label(cam, own_background_score(cam) if own else constant)
+    def background_score(self, cam: Tensor, constant: float) -> float | Tensor:
+        """What competes with the classes of the driving CAM (N, C, h, w) of the whole batch.
+
+        It is `constant`, the published score, or Otsu's threshold of the cells' strongest
+        activations, as the setting says.
+        """
+        if self.setting.background_score == "method":
+            return constant
+        return otsu_threshold(cam.amax(dim=1).flatten())
 
     @staticmethod
     def check(params: ContrastParams) -> None:

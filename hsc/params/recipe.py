@@ -82,7 +82,7 @@ class TrainCamParams(TrainingParams):
     `crf_kernels`: exact on the device, or on a lattice (an approximation) on the CPU for sizes
     whose pairs of pixels do not fit into memory.
     `background_score`: of the contrasts' pseudo labels: the constant in the method's section, as
-    published for ResNet-38, or `auto`, from each picture's map (`hsc.losses.maps`).
+    published for ResNet-38, or `auto`, from the maps of the batch (`hsc.losses.maps`).
     `clip_norm`: a longer gradient is cut to this length; null for none, as published. HSC's class
     level has a gradient that is small in most batches and many times the baseline's in some.
     """

@@ -278,7 +278,8 @@ def _import_one(same: _Import, job: _Job) -> _Imported:
     try:
         if job.saliency is not None:
             saliency = read_map(job.saliency)
-            voc.check_size(job.saliency, saliency, job.picture, picture.size[::-1])
+            if saliency.shape != size[::-1]:  # made from the data set, it is as small as that
+                voc.check_size(job.saliency, saliency, job.picture, picture.size[::-1])
             brightest = int(saliency.max())
             voc.write_grey(target.saliency, _resized(saliency, size, Image.Resampling.BILINEAR))
     except HscError as error:

@@ -21,11 +21,12 @@ from hsc.data import voc
 from hsc.data.deep_pictures import is_deep
 from hsc.data.picture_problems import opened
 from hsc.data.pictures import upright
-from hsc.sources.saliency_estimate import METHOD, estimate
+from hsc.sources.saliency_estimate import METHOD, estimate, sharpen
 from hsc.sources.unpack import unpack
 
 __all__ = [
     "METHOD", "check_highest", "estimate", "read_map", "unpack_published", "write_estimated",
+    "write_sharpened",
 ]  # fmt: skip
 
 _SAVE_IT = "save the map as an 8-bit grey PNG, 255 for what is salient"
@@ -46,6 +47,22 @@ def write_estimated(
         pairs = ((data.image_path(i), target / data.saliency_path(i).name) for i in ids)
         for _ in follow(map_ordered(_estimate_one, pairs, processes), len(ids), progress):
             """Written where it is made."""
+
+
+def write_sharpened(
+    data: voc.VocFolder,
+    rough: Iterable[tuple[str, NDArray[np.float32]]],
+    target: Path,
+    processes: int = 1,
+) -> Iterator[str]:
+    """Write `<id>.png`, 8-bit grey, to the folder `target` for each pair of id and rough map.
+
+    rough: (H, W) float in [0, 1], of the size of the data set's picture (`sharpen`). processes: as
+    in `write_estimated`. Yields each id when its map is written.
+    Raises HscError for a picture that is missing or damaged, and where OpenCV is not installed.
+    """
+    tasks = ((image_id, data.image_path(image_id), scores, target) for image_id, scores in rough)
+    yield from map_ordered(_sharpen_one, tasks, processes)
 
 
 def unpack_published(source: Path, root: Path, ids: Sequence[str], bars: Bars = silent) -> None:
@@ -105,6 +122,12 @@ def _folder(data: voc.VocFolder) -> Path:
 def _estimate_one(paths: tuple[Path, Path]) -> None:
     picture, target = paths
     voc.write_grey(target, estimate(voc.read_image(picture)))
+
+
+def _sharpen_one(task: tuple[str, Path, NDArray[np.float32], Path]) -> str:
+    image_id, picture, rough, target = task
+    voc.write_grey(target / f"{image_id}.png", sharpen(voc.read_image(picture), rough))
+    return image_id
 
 
 class _MapNames:

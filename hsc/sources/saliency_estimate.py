@@ -63,22 +63,54 @@ def estimate(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     none. OpenCV's random numbers are seeded on the way.
     Raises ValueError for another shape or type, HscError where OpenCV is not installed.
     """
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
-        raise ValueError(f"needs (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
+    _check_picture(picture)
     cv2 = _opencv()
     with _one_thread(cv2):
         return _estimate(cv2, picture)
+
+
+def _check_picture(picture: NDArray[np.uint8]) -> None:
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+        raise ValueError(f"needs (H, W, 3) uint8, got {picture.shape} {picture.dtype}")
+
+
+def sharpen(picture: NDArray[np.uint8], rough: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Saliency from a rough map: the mean of it and of GrabCut's foreground started from it.
+
+    picture: (H, W, 3) uint8 RGB. rough: (H, W) float in [0, 1], such as the strongest class of a
+    CAM. Returns (H, W) uint8, 255 is salient. Deterministic as `estimate`; raises as `estimate`,
+    and ValueError for a map of another size than the picture.
+    """
+    _check_picture(picture)
+    if rough.shape != picture.shape[:2]:
+        raise ValueError(f"a map of {rough.shape} does not fit a picture {picture.shape}")
+    cv2 = _opencv()
+    with _one_thread(cv2):
+        small = _shrink(cv2, picture)
+        size = small.shape[1::-1]
+        shrunk = cv2.resize(rough.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        return _with_cut(cv2, small, _in_bytes(shrunk), picture.shape[:2])
 
 
 def _estimate(cv2: ModuleType, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     small = _shrink(cv2, picture)
     labels = _superpixels(cv2, small)
     regions = describe(cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), labels)
-    # In bytes, so that the last bits of a linear solver do not reach the cut.
-    rough = np.rint(255 * region_saliency(regions)).astype(np.uint8)[labels]
+    rough = _in_bytes(region_saliency(regions))[labels]
+    return _with_cut(cv2, small, rough, picture.shape[:2])
+
+
+def _in_bytes(saliency: NDArray) -> NDArray[np.uint8]:
+    """0..1 to 0..255, so that the last bits of a solver or a network do not reach the cut."""
+    return np.rint(255 * saliency).clip(0, 255).astype(np.uint8)
+
+
+def _with_cut(
+    cv2: ModuleType, small: NDArray[np.uint8], rough: NDArray[np.uint8], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The mean of a rough map (h, w) and its cut, at `size` = (H, W)."""
     mean = (rough.astype(np.float32) + _cut(cv2, small, rough)) / 2
-    height, width = picture.shape[:2]
-    full = cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(mean, size[::-1], interpolation=cv2.INTER_LINEAR)
     return np.rint(full).clip(0, 255).astype(np.uint8)
 
 

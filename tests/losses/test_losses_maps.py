@@ -1,6 +1,5 @@
 """Shared map operations: values by hand, ranges, dead channels, gradients."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +7,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from hsc.cam.seeds import otsu_threshold
 from hsc.losses import maps
 
 
@@ -74,48 +72,58 @@ def test_pseudo_label_by_hand() -> None:
     assert maps.pseudo_label(cam, 0.2).dtype == torch.int64
 
 
-def test_every_picture_may_have_its_own_score() -> None:
-    cam = torch.tensor([0.3, 0.6]).reshape(1, 1, 1, 2).expand(2, 1, 1, 2)
-    assert maps.pseudo_label(cam, torch.tensor([0.2, 0.5])).tolist() == [[[1, 1]], [[0, 1]]]
-    with pytest.raises(ValueError, match="background_score"):
-        maps.pseudo_label(cam, torch.tensor([0.2, 1.5]))
+def test_a_score_may_be_a_tensor() -> None:
+    cam = torch.tensor([0.3, 0.6]).reshape(1, 1, 1, 2)
+    assert maps.pseudo_label(cam, torch.tensor(0.5)).tolist() == [[[0, 1]]]
+    assert maps.pseudo_label(cam, torch.tensor([0.6])).tolist() == [[[0, 0]]]
 
 
-@given(st.integers(0, 10**6), st.integers(2, 30))
-def test_own_score_parts_the_cells_furthest(seed: int, cells: int) -> None:
-    """Against the definition, w0 w1 (m0 - m1)^2, at every place between two activations."""
-    cam = random_maps(seed, 2, 3, 1, cells).sigmoid()
-    for score, picture in zip(maps.own_background_score(cam), cam.amax(1).flatten(1), strict=True):
+# Otsu's threshold
 
-        def apart(threshold: Tensor, values: Tensor = picture) -> float:
-            low, high = values[values <= threshold].double(), values[values > threshold].double()
-            if not len(low) or not len(high):
-                return 0.0
-            return len(low) * len(high) * float(high.mean() - low.mean()) ** 2
-
-        places = picture.sort().values
-        best = max(apart(place) for place in places)
-        assert apart(score) == pytest.approx(best, rel=1e-4)
+VALUES = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=40)
 
 
-def test_own_score_is_otsus_of_a_histogram() -> None:
-    cam = random_maps(3, 4, 2, 16, 16).sigmoid()
-    for score, picture in zip(maps.own_background_score(cam), cam.amax(1), strict=True):
-        counts = np.histogram(picture.numpy(), 10_000, (0, 1))[0]
-        assert otsu_threshold(counts) == pytest.approx(float(score), abs=2e-3)
+def apart(values: Tensor, threshold: float) -> float:
+    """n0 n1 (m0 - m1)^2 of the values up to the threshold and above it."""
+    low, high = values[values <= threshold], values[values > threshold]
+    if not len(low) or not len(high):
+        return 0.0
+    return len(low) * len(high) * float(high.mean() - low.mean()) ** 2
+
+
+@given(VALUES)
+def test_no_other_threshold_parts_the_values_further(numbers: list[float]) -> None:
+    values = torch.tensor(numbers, dtype=torch.float64)
+    found = apart(values, maps.otsu_threshold(values).item())
+    assert found == pytest.approx(max(apart(values, place) for place in numbers), abs=1e-9)
+
+
+@given(VALUES, st.integers(1, 5))
+def test_weights_say_how_often_a_value_is_there(numbers: list[float], times: int) -> None:
+    values = torch.tensor(numbers, dtype=torch.float64)
+    bins = torch.arange(21, dtype=torch.float64) / 20
+    counts = (values[:, None] == bins).sum(dim=0)
+    expected = maps.otsu_threshold(values)
+    torch.testing.assert_close(maps.otsu_threshold(bins, times * counts), expected)
+
+
+@given(VALUES)
+def test_otsu_takes_the_values_in_any_order(numbers: list[float]) -> None:
+    values = torch.tensor(numbers)
+    assert maps.otsu_threshold(values.flip(0)) == maps.otsu_threshold(values)
+
+
+def test_otsu_is_the_middle_between_two_groups() -> None:
+    bins, counts = torch.arange(100) / 100, torch.zeros(100)
+    counts[10], counts[70] = 30, 5
+    assert maps.otsu_threshold(bins, counts).item() == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4])
-def test_a_constant_map_has_nothing_above_its_own_score(value: float) -> None:
-    for shape in ((2, 3, 4, 4), (2, 3, 1, 1)):
-        cam = torch.full(shape, value)
-        assert maps.pseudo_label(cam, maps.own_background_score(cam)).sum() == 0
-
-
-def test_own_scores_do_not_depend_on_the_other_pictures() -> None:
-    cam = random_maps(5, 3, 2, 6, 6).sigmoid()
-    alone = torch.cat([maps.own_background_score(one[None]) for one in cam])
-    torch.testing.assert_close(maps.own_background_score(cam), alone, rtol=0, atol=0)
+def test_nothing_of_a_constant_map_is_above_its_threshold(value: float) -> None:
+    for cells in (1, 2, 48):
+        cam = torch.full((1, 1, 1, cells), value)
+        assert maps.pseudo_label(cam, maps.otsu_threshold(cam.flatten())).sum() == 0
 
 
 @pytest.mark.parametrize("size", [(4, 4), (3, 5), (1, 1), (16, 16)])

@@ -10,7 +10,7 @@ from torch import Tensor
 from hsc.losses.class_level import class_contrast, class_representations
 from hsc.losses.maps import (
     background_activation,
-    own_background_score,
+    otsu_threshold,
     pseudo_label,
     resize,
     unit,
@@ -490,8 +490,8 @@ def test_refined_labels_decide_the_roi() -> None:
 
 @pytest.mark.parametrize("crf", ["none", "all"])
 def test_the_maps_own_score_takes_the_place_of_the_constant(crf: str) -> None:
-    """A batch of pictures whose own scores are that constant has the same terms."""
-    batch = inputs(2, tags=[[1, 0, 0]])
+    """A batch whose own score is that constant has the same terms."""
+    batch = inputs(2, tags=[[1, 0, 0], [0, 1, 1]])
     keep = {"crf": crf, "cross_supervision": False}
 
     def module(which: str, constant: float) -> HscContrast:
@@ -501,7 +501,8 @@ def test_the_maps_own_score_takes_the_place_of_the_constant(crf: str) -> None:
 
     two = {**batch, "maps": (batch["maps"][1], batch["maps"][1]),
            "embeddings": (batch["embeddings"][1], batch["embeddings"][1])}  # fmt: skip
-    own = own_background_score(driving_cam(two["maps"][0], two["tags"], (4, 4))).item()
+    cam = driving_cam(two["maps"][0], two["tags"], (4, 4))
+    own = otsu_threshold(cam.amax(dim=1).flatten()).item()
     expected = module("method", own)(**two)
     assert_same(module("auto", 0.01)(**two), expected)
     assert not torch.equal(module("method", 0.01)(**two)["roi"], expected["roi"])

@@ -205,6 +205,16 @@ def test_saliency_of_another_size(source: Path) -> None:
     fails(source, r"source/Saliency/p4\.png: 5x7 pixels")
 
 
+def test_saliency_of_the_size_that_the_picture_is_made_to(source: Path, tmp_path: Path) -> None:
+    """A map that was made from the data set, whose pictures are smaller than the folder's."""
+    saliency = np.arange(15, dtype=np.uint8).reshape(3, 5) * 10
+    voc.write_image(source / "JPEGImages" / "p4.jpg", np.full((30, 50, 3), 100, np.uint8))
+    voc.write_mask(source / "SegmentationClass" / "p4.png", np.zeros((30, 50), np.uint8))
+    voc.write_grey(source / "Saliency" / "p4.png", saliency)
+    import_folder(source, tmp_path / "data", max_side=5)
+    np.testing.assert_array_equal(VocFolder(tmp_path / "data").saliency("p4"), saliency)
+
+
 def flat(source: Path) -> Path:
     """The same pictures beside tags.csv, as people have them."""
     for path in (source / "JPEGImages").iterdir():

@@ -16,6 +16,7 @@ from hsc.sources.saliency_estimate import (
     describe,
     estimate,
     region_saliency,
+    sharpen,
 )
 from hsc.sources.shapes import draw_number
 from hsc.sources.shapes_config import ShapesConfig
@@ -132,6 +133,55 @@ def test_the_saliency_minimises_the_cost_of_the_paper() -> None:
 def test_equal_superpixels_are_not_salient() -> None:
     assert not region_saliency(grid(np.full((3, 3, 3), 40.0))).any()
     assert not region_saliency(grid(np.full((1, 1, 3), 40.0))).any()
+
+
+def blob(height: int = 120, width: int = 160) -> np.ndarray:
+    """What a CAM shows of the disc: its left part, and something of the meadow."""
+    rows, columns = np.indices((height, width))
+    away = np.hypot(rows - 0.5 * height, columns - 0.5 * width)
+    return np.exp(-((away / (0.3 * height)) ** 2)).astype(np.float32)
+
+
+def test_a_rough_map_is_sharpened_to_the_whole_disc() -> None:
+    pytest.importorskip("cv2")
+    picture, inside = disc()
+    rough = blob()
+    saliency = sharpen(picture, rough)
+    assert saliency.dtype == np.uint8
+    assert saliency.shape == inside.shape
+    assert (saliency[inside] >= 127).mean() > 0.98
+    assert (saliency[~inside] < 127).mean() > 0.98
+    assert (rough[inside] >= 0.5).mean() < 0.8
+    # still soft: half of it is the rough map, by less than what bytes and resizing take
+    cut = np.where(inside, 255, 0)
+    middle = np.hypot(*(np.indices(inside.shape) - np.array([[[60]], [[88]]]))) < 25
+    mean = (255 * rough + cut) / 2
+    np.testing.assert_allclose(saliency[middle], mean[middle], atol=2)
+
+
+def test_sharpening_is_the_same_each_time() -> None:
+    pytest.importorskip("cv2")
+    picture, _ = disc(420, 560)
+    rough = blob(420, 560)
+    assert sharpen(picture, rough).tobytes() == sharpen(picture.copy(), rough.copy()).tobytes()
+
+
+def test_a_map_that_says_nothing_stays_as_it_is() -> None:
+    pytest.importorskip("cv2")
+    picture, _ = disc()
+    assert not sharpen(picture, np.zeros(picture.shape[:2], np.float32)).any()
+
+
+@pytest.mark.parametrize(
+    ("picture", "rough"),
+    [
+        (np.zeros((4, 5, 3), np.uint8), np.zeros((5, 4), np.float32)),
+        (np.zeros((4, 5, 3), np.float32), np.zeros((4, 5), np.float32)),
+    ],
+)
+def test_what_cannot_be_sharpened(picture: np.ndarray, rough: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"does not fit|needs \(H, W, 3\)"):
+        sharpen(picture, rough)
 
 
 def test_a_disc_is_salient_as_a_whole() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from hsc.base.distributed import gather, own_share
 from hsc.crf.training_labels import LabelRefiner
 from hsc.losses.class_level import class_contrast, class_representations
-from hsc.losses.maps import at_cells, background_activation, resize, unit
+from hsc.losses.maps import at_cells, background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_level, pixel_prototypes
 from hsc.losses.prototypes import Prototypes, momentum_update
 from hsc.losses.roi import roi_contrast
@@ -148,10 +148,11 @@ class HscContrast(Contrast):
     ) -> list[ContrastView]:
         size = tuple(maps[1].shape[2:])
         cams = [driving_cam(cam, tags, size) for cam in maps]
-        labels = [self.pseudo_label(cam, self.params.background_score) for cam in cams]
+        scores = [self.background_score(cam, self.params.background_score) for cam in cams]
+        labels = [pseudo_label(cam, score) for cam, score in zip(cams, scores, strict=True)]
         crf_labels = labels
         if self.params.crf != "none":
-            crf_labels = self._crf(maps, image, tags, size)
+            crf_labels = self._crf(maps, scores, image, tags, size)
         embedded = [tuple(resize(u, size) for u in pair) for pair in embeddings]
         return [
             ContrastView(u1, unit(u2), cam, label, crf_label)
@@ -161,19 +162,22 @@ class HscContrast(Contrast):
         ]
 
     def _crf(
-        self, maps: tuple[Tensor, Tensor], image: Tensor, tags: Tensor, size: tuple[int, int]
+        self,
+        maps: tuple[Tensor, Tensor],
+        scores: list[float | Tensor],
+        image: Tensor,
+        tags: Tensor,
+        size: tuple[int, int],
     ) -> list[Tensor]:
         """Labels refined on the picture, then down-sampled to the map (HSC, section 3.4).
 
         Each process refines its own share of the batch; the labels are gathered.
         """
         whole = (self.setting.crf_size, self.setting.crf_size)
-        score = self.params.background_score
         tags = own_share(tags)
-        labels = torch.stack(
-            [self.pseudo_label(driving_cam(own_share(cam), tags, whole), score) for cam in maps]
-        )
-        refined = self._refine_labels(resize(own_share(image), whole), labels)
+        cams = [driving_cam(own_share(cam), tags, whole) for cam in maps]
+        labels = [pseudo_label(cam, score) for cam, score in zip(cams, scores, strict=True)]
+        refined = self._refine_labels(resize(own_share(image), whole), torch.stack(labels))
         small = at_cells(refined, size)
         return list(gather(small.transpose(0, 1)).unbind(1))  # pictures in front for the gather
 

@@ -13,7 +13,7 @@ import pydantic
 import torch
 from torch import Tensor
 
-from hsc.losses.maps import background_activation, resize, unit
+from hsc.losses.maps import background_activation, pseudo_label, resize, unit
 from hsc.losses.pixel import pixel_contrast
 from hsc.losses.ppc import batch_prototypes, intra_view_contrast
 from hsc.losses.prototypes import Prototypes
@@ -117,9 +117,10 @@ class PpcContrast(Contrast):
         foreground = driving_cam(cam, tags, size)
         activation = torch.cat([background_activation(foreground), foreground], dim=1)
         v = resize(v, size)
+        score = self.background_score(foreground, self.params.background_score)
         return _View(
             unit(v),
-            self.pseudo_label(foreground, self.params.background_score),
+            pseudo_label(foreground, score),
             batch_prototypes(v, activation, self.params.k),
         )
 
