@@ -95,7 +95,7 @@ def main(
     if not dry_run:
         require_committed()
     for run in missing:
-        words = command(table, run, targets or [table.target], more)
+        words = command(table, run, targets or table.targets, more)
         click.echo(shlex.join(words))
         if not dry_run:
             dvc(*words[1:])

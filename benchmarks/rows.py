@@ -15,12 +15,12 @@ class Table:
     """A data set with a table of its own; `data` names it and its recipe.
 
     has_data_seed: whether the data set is drawn, by a seed of its own; the warm-up's seed stays as
-    the recipe has it. target: the stage that a run goes to where nothing is said.
+    the recipe has it. targets: the stages that a run goes to where nothing is said.
     """
 
     data: str
     has_data_seed: bool
-    target: str
+    targets: tuple[str, ...]
 
     @property
     def recipe(self) -> str:
@@ -41,8 +41,12 @@ class Table:
 
 
 TABLES = {
-    "shapes": Table("shapes", has_data_seed=True, target="make_seeds"),
-    "voc_animals": Table("voc_animals", has_data_seed=False, target="evaluate@val"),
+    "shapes": Table("shapes", has_data_seed=True, targets=("make_seeds",)),
+    "voc_animals": Table(
+        "voc_animals",
+        has_data_seed=False,
+        targets=("evaluate@crf", "evaluate@masks", "evaluate@val"),
+    ),
 }
 
 

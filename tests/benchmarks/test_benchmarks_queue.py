@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from benchmarks import queue
+from benchmarks.collect import TABLE_FIGURES
 from benchmarks.rows import MAIN, TABLES, select
 from hsc.base.errors import HscError
 from hsc.compare.experiments import Experiment
@@ -136,6 +138,17 @@ def test_uncommitted_changes_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_targets_are_stages() -> None:
     text = Path(__file__).resolve().parents[2].joinpath("dvc.yaml").read_text(encoding="utf-8")
+    stages = yaml.safe_load(text)["stages"]
+    known = {name for name, stage in stages.items() if "foreach" not in stage}
+    for name, stage in stages.items():
+        known |= {f"{name}@{item}" for item in stage.get("foreach", ())}
     for table in TABLES.values():
-        words = queue.command(table, (select("seam")[0], 0, 0), [table.target])
-        assert f"\n  {words[-1].split('@')[0]}:\n" in text
+        words = queue.command(table, (select("seam")[0], 0, 0), table.targets)
+        assert words[-len(table.targets) :] == list(table.targets)
+        assert set(table.targets) <= known
+
+
+def test_photographs_have_every_figure_of_the_table() -> None:
+    """`evaluate@val` alone leaves those of the CRF and the masks out: they are on no way to it."""
+    evaluated = {figure for figure in TABLE_FIGURES if figure != "seeds"}
+    assert {f"evaluate@{figure}" for figure in evaluated} == {*TABLES["voc_animals"].targets}
