@@ -26,14 +26,17 @@ from hsc.compare.figures import FIGURES, read_figure, read_lock
 TABLE_FIGURES = ("seeds", "crf", "masks", "val")
 
 SUMMARIES = {
-    "train_cam": r"outputs/cam\.pt",
-    "infer_cams": r"outputs/cams\.h5",
-    "refine_crf": "outputs/crf",
-    "refine_masks": "outputs/masks",
-    "train_segmentation": r"outputs/segmentation\.pt",
-    "predict_segmentation": "outputs/predictions",
+    "train_cam": r"outputs/cam\.pt:",
+    "infer_cams": r"outputs/cams\.h5:",
+    "refine_crf": "outputs/crf: CRF labels",
+    "refine_masks": r"outputs/masks: \d+ pseudo labels",
+    "train_segmentation": r"outputs/segmentation\.pt:",
+    "predict_segmentation": r"outputs/predictions: \d+ predictions",
 }
-"""How the line begins that a stage ends with; its time stands in brackets at the end."""
+"""How the line begins that a stage ends with; its time stands in brackets at the end.
+
+A folder of labels has a line of the stage that made it and one of the stage that scored it.
+"""
 
 
 def value_of(settings: dict[str, Any], override: str) -> tuple[Any, Any]:
@@ -117,7 +120,7 @@ def stage_seconds(log: str) -> dict[str, float]:
     """
     seconds = {}
     for name, start in SUMMARIES.items():
-        ends = re.finditer(rf"^{start}: .*\(({duration.PATTERN})\)$", log, flags=re.MULTILINE)
+        ends = re.finditer(rf"^{start}.*\(({duration.PATTERN})\)$", log, flags=re.MULTILINE)
         for found in ends:
             seconds[name] = duration.seconds_of(found[1])
     return seconds

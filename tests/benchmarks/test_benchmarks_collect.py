@@ -173,6 +173,19 @@ def test_seconds_come_from_the_summary_lines() -> None:
     assert collect.stage_seconds("Stage 'train_cam' is cached - skipping run\n") == {}
 
 
+def test_the_time_to_score_labels_is_not_that_to_make_them() -> None:
+    log = """\
+outputs/crf: CRF labels of 869 pictures (4 min 18 s)
+outputs/crf: mIoU 53.02 % over 7 classes, 869 pictures of train (1.9 s)
+outputs/masks: 869 pseudo labels, linked to outputs/crf (0.3 s)
+outputs/masks: mIoU 53.02 % over 7 classes, 869 pictures of train (1.8 s)
+outputs/predictions: 443 predictions of val (3 min 57 s)
+outputs/predictions: mIoU 30.68 % over 7 classes, 443 pictures of val (1.5 s)
+"""
+    expected = {"refine_crf": 258, "refine_masks": 0.3, "predict_segmentation": 237}
+    assert collect.stage_seconds(log) == expected
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"), [("2 min 03 s", 123), ("1 h 02 min", 3720), ("12.3 s", 12.3)]
 )
