@@ -89,7 +89,8 @@ def test_photographs_have_no_data_seed(calls: list[tuple[str, ...]]) -> None:
     folder = "recipes/voc_animals.yaml:prepare_data.subset.folder=/there"
     assert invoke(*words, "--set", folder, "--dry-run").splitlines()[0] == (
         "dvc exp run --queue -n voc_animals-seam-d0-s0 -S data=voc_animals -S baseline=seam "
-        f"-S contrast=none -S seed=0 -S {folder} evaluate@val"
+        f"-S contrast=none -S seed=0 -S {folder} "
+        "evaluate@crf evaluate@masks evaluate@val"
     )
     result = CliRunner().invoke(queue.main, [*words, "--data-seeds", "0,1"])
     assert result.exit_code == 1
