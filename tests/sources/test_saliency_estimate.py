@@ -136,7 +136,7 @@ def test_equal_superpixels_are_not_salient() -> None:
 
 
 def blob(height: int = 120, width: int = 160) -> np.ndarray:
-    """What a CAM shows of the disc: its left part, and something of the meadow."""
+    """What a CAM shows of the disc: a soft blob somewhat to its left."""
     rows, columns = np.indices((height, width))
     away = np.hypot(rows - 0.5 * height, columns - 0.5 * width)
     return np.exp(-((away / (0.3 * height)) ** 2)).astype(np.float32)
