@@ -1,9 +1,11 @@
 """Loaders: training batches by step, and whole pictures one by one."""
 
+import errno
 import multiprocessing
 import multiprocessing.queues
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -46,17 +48,21 @@ def in_order(samples: Dataset[Any], runtime: Runtime) -> Iterable[Any]:
 
 _UNSENT = ("exited unexpectedly", "allocate shared memory")
 """Of torch, for a worker that ended by itself and for one that collates a batch."""
+_FULL = (
+    "most likely because /dev/shm is full; start the container with a larger one "
+    "(--shm-size=8g), or set HSC_WORKERS=0"
+)
 
 
 class _Loader(DataLoader[Any]):
     """Raises a worker's HscError as it was: torch makes the worker's traceback its text.
 
-    A worker that cannot hand over what it has loaded is an HscError too.
+    A worker that cannot be started, or hand over what it has loaded, is an HscError too.
     """
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            yield from super().__iter__()
+            yield from self._started()
         except HscError as error:
             kind = type(error)
             raise kind(str(error).rpartition(f"{kind.__name__}: ")[2].strip()) from None
@@ -65,10 +71,22 @@ class _Loader(DataLoader[Any]):
                 raise
             _end_workers()
             raise MachineError(
-                "a loader process could not hand over what it had loaded, most likely because "
-                "/dev/shm is full; start the container with a larger one (--shm-size=8g), or set "
-                "HSC_WORKERS=0"
+                f"a loader process could not hand over what it had loaded, {_FULL}"
             ) from None
+
+    def _started(self) -> Iterator[Any]:
+        """Torch's iterator, whose workers run. Raises HscError where there is no room for them."""
+        # A half made iterator cannot be taken down: torch prints an error when it is dropped, here.
+        hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        try:
+            return super().__iter__()
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        finally:
+            sys.unraisablehook = hook
+        _end_workers()
+        raise MachineError(f"loader processes could not be started, {_FULL}")
 
 
 def _end_when_unsent(worker: int) -> None:

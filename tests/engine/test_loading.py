@@ -1,5 +1,10 @@
 """The loaders: the order of the batches is a function of seed and step, and of nothing else."""
 
+import errno
+import gc
+import multiprocessing
+import sys
+from multiprocessing.context import SpawnProcess
 from typing import Any
 
 import pytest
@@ -152,6 +157,45 @@ def test_what_a_worker_cannot_send_ends_in_words(
     with pytest.raises(HscError, match=r"a loader process could not hand over .* HSC_WORKERS=0"):
         list(in_order(Unsendable(text), runtime))
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("started", [0, 1])
+def test_workers_that_cannot_be_started_end_in_words(
+    started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where /dev/shm is full before they begin: one may run already, torch's iterator is half made.
+
+    Torch would print an error of its own when it takes such an iterator down, behind ours.
+    """
+    left, start = [started], SpawnProcess.start
+
+    def until_full(process: SpawnProcess) -> None:
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= 1
+        start(process)
+
+    printed: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    monkeypatch.setattr(SpawnProcess, "start", until_full)
+    runtime = detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": "2"})
+    with pytest.raises(HscError, match=r"loader processes could not be started, .* HSC_WORKERS=0"):
+        list(in_order(Unsendable(None), runtime))
+    gc.collect()
+    assert printed == []
+    assert multiprocessing.active_children() == []
+
+
+def test_other_problems_of_starting_workers_are_not_taken_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(process: SpawnProcess) -> None:
+        raise OSError(errno.EAGAIN, "too many processes")
+
+    monkeypatch.setattr(SpawnProcess, "start", fail)
+    runtime = detect_runtime({"HSC_DEVICE": "cpu", "HSC_WORKERS": "1"})
+    with pytest.raises(OSError, match="too many processes"):
+        list(in_order(Unsendable(None), runtime))
 
 
 @pytest.mark.parametrize("text", ["-1", "two", "", "1.5"])
