@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +18,7 @@ class Still(Clone):
     def __init__(self, folder: Path, *ends: Ended) -> None:
         self.folder, self.variables, self._ends = folder, {}, iter(ends)
 
-    def run(self, *words: str, kill_after: float | None = None, **variables: str) -> Ended:
+    def run(self, *words: str, **how: Any) -> Ended:
         return next(self._ends)
 
 
@@ -134,3 +135,14 @@ def test_a_disk_is_full_to_the_last_byte(tmp_path: Path) -> None:
         (tmp_path / "disk" / "x").write_bytes(b"1")
     finally:
         unmount(tmp_path / "disk")
+
+
+def test_a_command_is_killed_in_time_and_on_sight(tmp_path: Path) -> None:
+    clone, seen = Clone(tmp_path), tmp_path / "seen"
+    assert clone.run("sleep", "0.1").code == 0
+    ended = clone.run("sleep", "60", kill_after=0.2)
+    assert ended.code is None
+    assert 0.2 <= ended.seconds < 30
+    ended = clone.run("sh", "-c", f"echo said; touch {seen}; sleep 60", kill_when=seen.exists)
+    assert (ended.code, ended.text) == (None, "said\n")
+    assert ended.seconds < 30

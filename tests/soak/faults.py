@@ -223,7 +223,7 @@ class Soak:
         if name == SETTINGS["resume state"][0]:
             states = self._killed_with_a_state(clone, stage, path)
             if not states:
-                return LOST, f"{reader} left no state, however late it was killed"
+                return LOST, f"{reader} left no state, however often it was killed"
             path = states[0]
         whole = path.read_bytes()
         path.unlink()  # never through a link into the cache
@@ -239,9 +239,9 @@ class Soak:
         return self._after(ended, clone, functools.partial(clone.stage, stage))
 
     def _killed_with_a_state(self, clone: Clone, stage: PlainStage, folder: Path) -> list[Path]:
-        """The states of a training that was killed, as late as it takes to have one."""
-        for share in (0.8, 0.7, 0.9, 0.6, 0.95):
-            clone.stage(stage, kill_after=share * self.seconds[stage.name])
+        """The states of a training that was killed as soon as it had one."""
+        for _ in range(5):  # one that ends before the signal comes has removed its state
+            clone.stage(stage, kill_when=lambda: any(folder.glob("*.pt")))
             if states := sorted(folder.glob("*.pt")):
                 return states
         return []

@@ -8,15 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.command_blocks import copy_repository, reader_environment
 from tests.stage_runs import PlainStage, change, stages
 
 MADE = ("outputs", "metrics", "plots")
 _LONG = 300  # seconds after which a command hangs
+_TICK = 0.01  # seconds between two looks at a command
 
 
 @dataclass(frozen=True)
@@ -46,27 +48,41 @@ class Clone:
             "TMPDIR": str(folder.parent),
         }
 
-    def run(self, *words: str, kill_after: float | None = None, **variables: str) -> Ended:
-        """Run a command. After `kill_after` seconds its whole process group gets SIGKILL."""
+    def run(
+        self,
+        *words: str,
+        kill_after: float | None = None,
+        kill_when: Callable[[], object] = lambda: False,
+        **variables: str,
+    ) -> Ended:
+        """Run a command. After `kill_after` seconds its whole process group gets SIGKILL.
+
+        So it does as soon as `kill_when` says something true.
+        """
         start = time.monotonic()
         process = subprocess.Popen(
             words, cwd=self.folder, env=self.variables | variables, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
-        try:
-            text, _ = process.communicate(timeout=kill_after or _LONG)
-            code: int | None = process.returncode
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            text, _ = process.communicate()
-            code = None
+        while True:
+            left = start + (kill_after or _LONG) - time.monotonic()
+            try:
+                text, _ = process.communicate(timeout=max(0, min(left, _TICK)))
+                code: int | None = process.returncode
+                break
+            except subprocess.TimeoutExpired:
+                if left <= 0 or kill_when():
+                    os.killpg(process.pid, signal.SIGKILL)
+                    text, _ = process.communicate()
+                    code = None
+                    break
         return Ended(code, text, time.monotonic() - start)
 
-    def stage(self, stage: PlainStage, kill_after: float | None = None, **variables: str) -> Ended:
-        """Run a stage's script as DVC does: what it writes is removed first."""
+    def stage(self, stage: PlainStage, **how: Any) -> Ended:
+        """Run a stage's script as DVC does: what it writes is removed first. how: as of `run`."""
         stage.clear(self.folder)
         _, *words = shlex.split(stage.cmd)
-        return self.run(sys.executable, *words, kill_after=kill_after, **variables)
+        return self.run(sys.executable, *words, **how)
 
     def dvc(self, *words: str, kill_after: float | None = None, **variables: str) -> Ended:
         """Run a DVC command."""
