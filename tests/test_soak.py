@@ -85,6 +85,25 @@ def test_a_lock_file_that_dvc_wrote_half(
     assert soak._dvc_kill("make_seeds", 1.0, Still(tmp_path, *ends))[0] == outcome
 
 
+@pytest.mark.parametrize(("tidies_up", "outcome"), [(True, SURVIVED), (False, LOST)])
+def test_what_a_killed_stage_left_is_removed_by_its_next_run(
+    soak: Soak, tmp_path: Path, tidies_up: bool, outcome: str
+) -> None:
+    """DVC may have the result in its cache, and not run the stage again by itself."""
+    partial = tmp_path / "plots" / "panels.png.partial"
+    partial.write_bytes(b"half")
+
+    class Tidy(Still):
+        def run(self, *words: str, **how: Any) -> Ended:
+            if tidies_up and "--force" in words and how["kill_after"] is None:
+                partial.unlink()
+            return super().run(*words, **how)
+
+    killed = Ended(-9, "", 1.0)
+    found, text = soak._dvc_kill("draw_panels", 1.0, Tidy(tmp_path, killed, WELL, WELL))
+    assert found == outcome, text
+
+
 def test_a_flip_is_one_bit_and_a_cut_is_shorter(soak: Soak) -> None:
     whole = bytes(range(256))
     for _ in range(50):
