@@ -85,18 +85,25 @@ def test_a_lock_file_that_dvc_wrote_half(
     assert soak._dvc_kill("make_seeds", 1.0, Still(tmp_path, *ends))[0] == outcome
 
 
-@pytest.mark.parametrize(("tidies_up", "outcome"), [(True, SURVIVED), (False, LOST)])
+@pytest.mark.parametrize(
+    ("tidies_up", "others_are_right", "outcome"),
+    [(True, True, SURVIVED), (False, True, LOST), (True, False, LOST)],
+)
 def test_what_a_killed_stage_left_is_removed_by_its_next_run(
-    soak: Soak, tmp_path: Path, tidies_up: bool, outcome: str
+    soak: Soak, tmp_path: Path, tidies_up: bool, others_are_right: bool, outcome: str
 ) -> None:
     """DVC may have the result in its cache, and not run the stage again by itself."""
     partial = tmp_path / "plots" / "panels.png.partial"
     partial.write_bytes(b"half")
+    weights = tmp_path / "outputs" / "cam.pt"
+    if not others_are_right:
+        weights.write_bytes(b"other")
 
     class Tidy(Still):
         def run(self, *words: str, **how: Any) -> Ended:
             if tidies_up and "--force" in words and how["kill_after"] is None:
                 partial.unlink()
+                weights.write_bytes(b"weights")  # as a stage makes everything anew
             return super().run(*words, **how)
 
     killed = Ended(-9, "", 1.0)

@@ -94,10 +94,6 @@ class Clone:
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
         return Clone(folder)
 
-    def has_partial(self) -> bool:
-        """Whether a killed stage has left something half written."""
-        return any(next((self.folder / name).rglob("*.partial"), None) for name in MADE)
-
     def digests(self) -> dict[str, str]:
         """SHA-256 of everything that the stages made, and of what a killed one left behind."""
         files = [path for name in MADE for path in (self.folder / name).rglob("*")]
