@@ -13,6 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 NO_DEPENDENCIES = {"hsc/base", "hsc/params"}
 """How an error reads and a file is written whole; and parameters, whose values DVC tracks."""
+METHODS = ROOT / "hsc" / "methods"
+"""Whoever trains a method finds its modules by name, so that no import shows them."""
 
 
 def import_closure(script: Path) -> list[Path]:
@@ -30,14 +32,14 @@ def import_closure(script: Path) -> list[Path]:
 def code_dependencies(script: Path) -> list[str]:
     """Relative to the root: rooms (folders of `hsc/`), single files beside them, the script."""
     paths = (path.relative_to(ROOT) for path in import_closure(script))
-    parts = {path.parent if len(path.parts) > 2 else path for path in paths}
+    parts = {Path(*path.parts[:2]) for path in paths}  # a file beside the rooms is its own
     names = {part.as_posix() for part in parts if part.name != "__init__.py"}
     return sorted(names - NO_DEPENDENCIES)
 
 
 def imported_files(path: Path) -> list[Path]:
-    """The project files that one file imports."""
-    files = []
+    """The project files that one file imports, by name too."""
+    files = sorted(METHODS.glob("*/*.py")) if path.parent == METHODS else []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
