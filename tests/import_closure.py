@@ -26,6 +26,8 @@ def import_closure(script: Path) -> list[Path]:
         if path not in found:
             found.add(path)
             waiting += imported_files(path)
+            if path.parent == METHODS:
+                waiting += METHODS.glob("*/*.py")
     return sorted(found)
 
 
@@ -38,8 +40,8 @@ def code_dependencies(script: Path) -> list[str]:
 
 
 def imported_files(path: Path) -> list[Path]:
-    """The project files that one file imports, by name too."""
-    files = sorted(METHODS.glob("*/*.py")) if path.parent == METHODS else []
+    """The project files that one file imports."""
+    files = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
