@@ -23,8 +23,7 @@ _SMALLEST = 1e-5  # probabilities are cut here before the logarithm, as in the p
 
 
 TRAINING_CRF = CrfConfig(bilateral_sxy=50, bilateral_srgb=5)
-"""The kernels for the pseudo labels inside HSC's losses (published code of HSC and PPC), here for
-pictures of 128 pixels a side, the paper's view 2."""
+"""The kernels for the pseudo labels inside HSC's losses (published code of HSC and PPC)."""
 
 
 def refine_probabilities(
