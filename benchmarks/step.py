@@ -69,7 +69,7 @@ def deeplab(name: str) -> tuple[SegmentationObjective, Any]:
     values = {"backbone": backbone, "output_stride": 8, "head": heads[head]}
     network = SegmentationNetworkParams.model_validate(values)
     built = SegmentationObjective(deeplab_network(segmentation_spec(VOC_CLASSES, network)))
-    return built, label_optimiser(built.network, recipe.train_segmentation)
+    return built, label_optimiser(built.network, recipe.train_segmentation.deeplab)
 
 
 def random_batch(size: Size, device: torch.device) -> dict[str, Tensor]:

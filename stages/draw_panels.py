@@ -6,7 +6,7 @@ from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
-from hsc.nets.deeplab import load_deeplab
+from hsc.nets.segmentation import load_segmentation
 from hsc.nets.weights import check_classes
 from hsc.params.reading import load
 from hsc.report.panels import draw_panels, write_cells
@@ -30,9 +30,9 @@ def main(
 ) -> str:  # fmt: skip
     """Draw a fixed sample of train, a row a picture."""
     run, recipe = load(params, recipes)
-    how = recipe.predict_segmentation
+    how = recipe.predict_segmentation.of(run.segmentation)
     folder = VocFolder(data / run.data)
-    network, spec = load_deeplab(weights)
+    network, spec = load_segmentation(weights)
     check_classes(weights, spec, folder.class_names)
     with CamReader(cams) as reader:
         panels = make_panels(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
+from hsc.base.off import write_off_folder
 from hsc.base.pool import process_count
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 from hsc.psa.alpha_labels import label_all
-from hsc.psa.off import write_off_folder
 
 
 @stage

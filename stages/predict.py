@@ -52,7 +52,7 @@ def main(
     run, recipe = load(params, recipes)
     data = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
     how["max_side"] = how["max_side"] or getattr(data, "max_side", None)
-    chosen = override(recipe.predict_segmentation, scales, flip, crf)
+    chosen = override(recipe.predict_segmentation.of(run.segmentation), scales, flip, crf)
     results, names = predict_with_weights(
         weights, paths, chosen, out, progress=bars("predictions", "image"), **how
     )

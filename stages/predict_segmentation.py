@@ -1,4 +1,4 @@
-"""Predict the pictures of val with the trained DeepLab, at several scales and flipped."""
+"""Predict the pictures of val with the trained network, at several scales and flipped."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, split: str, out
 
     run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
-    how = recipe.predict_segmentation
+    how = recipe.predict_segmentation.of(run.segmentation)
     with made_folder(out) as partial:
         labels = predict_split(weights, folder, split, how, bars("predictions", "image"))
         count = write_labels(labels, partial)

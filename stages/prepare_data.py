@@ -26,9 +26,10 @@ def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     run, recipe = load(params, recipes)
     how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
     # Asked here, so that no training runs in vain: none of it changes what is made.
-    method = choose(run, params)
-    needed = method.baseline.needs_saliency
-    facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, needed))
+    asking = "baseline is eps" if choose(run, params).baseline.needs_saliency else ""
+    if run.segmentation == "auxsegnet":
+        asking = "segmentation is auxsegnet"
+    facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, asking))
     write_json(metrics, facts)
     click.echo(shown(facts))
     found = f"{data / run.data}: {facts['images']} pictures, {facts['classes']} classes"

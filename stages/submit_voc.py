@@ -48,7 +48,7 @@ def main(
         if predictions is not None:
             link_files(predictions, target, bars("linking", "image"))
         else:
-            how = recipe.predict_segmentation
+            how = recipe.predict_segmentation.of(run.segmentation)
             labels = predict_split(weights, folder, SPLIT, how, bars("predictions", "image"))
             write_labels(labels, target)
         count = check_predictions(folder, target, bars("checking", "image"))

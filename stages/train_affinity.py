@@ -4,11 +4,11 @@ from pathlib import Path
 
 from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.base.launch import read_place
+from hsc.base.off import NO_STEPS, write_off_file
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 from hsc.params.recipe import Recipe
 from hsc.params.run import RunParams
-from hsc.psa.off import NO_STEPS, write_off_file
 
 
 @training_stage

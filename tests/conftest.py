@@ -15,7 +15,12 @@ from hsc.params.base import Augmentation
 from hsc.params.method import MethodChoice, choose
 from hsc.params.reading import parse_run
 from hsc.params.recipe import NetworkParams, TrainAffinityParams, TrainCamParams
-from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.params.segmentation import (
+    AuxLabelParams,
+    SegmentationNetworkParams,
+    TrainAuxSegNetParams,
+    TrainSegmentationParams,
+)
 from hsc.sources.shapes import generate
 from hsc.sources.shapes_config import ShapesConfig
 from hsc.store import CamWriter
@@ -123,6 +128,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
             "seed": 0,
             "data": "shapes",
             "debug": False,
+            "segmentation": "deeplab",
             "baseline": "seam",
             "contrast": "hsc",
             "cam": {},
@@ -245,6 +251,30 @@ def tiny_segmentation_params(tiny_augmentation: Augmentation) -> TrainSegmentati
         checkpoint_every=3,
         augmentation=tiny_augmentation,
         initial_weights="prepare_backbone",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_auxsegnet_params(tiny_augmentation: Augmentation) -> TrainAuxSegNetParams:
+    """3 rounds of 6 steps with a checkpoint after every other; labels that change soon."""
+    return TrainAuxSegNetParams(
+        steps=6,
+        batch_size=4,
+        optimiser="adamw",
+        lr=1e-3,
+        lr_bias=1.0,
+        lr_new=5.0,
+        weight_decay=1e-2,
+        momentum=0.0,
+        power=0.9,
+        checkpoint_every=2,
+        augmentation=tiny_augmentation,
+        rounds=3,
+        channels=6,
+        rates=(1, 2, 3),
+        head_dropout=0.5,
+        padding="ignored",
+        labels=AuxLabelParams(cam_threshold=0.3),
     )
 
 

@@ -1,6 +1,7 @@
 """Reading the golden fixtures: inputs and outputs recorded from the published implementations.
 
-The folder is `HSC_GOLDEN`, or `shared/golden` beside the repository. Tests that need it are skipped
+The folder is `HSC_GOLDEN`, or `shared/golden` beside the repository; AuxSegNet's numbers have one
+of their own, `HSC_GOLDEN_AUXSEGNET` or `shared/golden_auxsegnet`. Tests that need one are skipped
 with a reason where it is absent.
 """
 
@@ -13,22 +14,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+GOLDEN, AUXSEGNET = "HSC_GOLDEN", "HSC_GOLDEN_AUXSEGNET"
+"""The variables that name the folders."""
+_BESIDE = {GOLDEN: "golden", AUXSEGNET: "golden_auxsegnet"}
 
-def golden_folder() -> Path:
+
+def golden_folder(variable: str = GOLDEN) -> Path:
     """Where the fixtures lie; the folder may be absent."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "golden"
-    return Path(os.environ.get("HSC_GOLDEN", beside))
+    beside = Path(__file__).resolve().parents[2] / "shared" / _BESIDE[variable]
+    return Path(os.environ.get(variable, beside))
 
 
-def cases(fixture: str, pattern: str = "*.npz") -> list[Any]:
+def cases(fixture: str, pattern: str = "*.npz", variable: str = GOLDEN) -> list[Any]:
     """One pytest parameter, a path, for each case of a fixture; one skipped where it is absent."""
-    folder = golden_folder() / fixture
-    if not golden_folder().is_dir():
-        reason = f"no golden fixtures at {golden_folder()} (set HSC_GOLDEN)"
+    whole = golden_folder(variable)
+    if not whole.is_dir():
+        reason = f"no golden fixtures at {whole} (set {variable})"
         return [pytest.param(None, id="absent", marks=pytest.mark.skip(reason=reason))]
-    found = sorted(folder.glob(pattern))
+    found = sorted((whole / fixture).glob(pattern))
     if not found:
-        raise FileNotFoundError(f"{folder}: no case matches {pattern}")
+        raise FileNotFoundError(f"{whole / fixture}: no case matches {pattern}")
     return [pytest.param(path, id=path.stem) for path in found]
 
 
@@ -43,7 +48,11 @@ def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], dict
 
 @cache
 def _tolerances() -> dict[str, dict[str, dict[str, Any]]]:
-    return json.loads((golden_folder() / "tolerances.json").read_text())["fixtures"]
+    files = [golden_folder(variable) / "tolerances.json" for variable in _BESIDE]
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for path in filter(Path.is_file, files):
+        found |= json.loads(path.read_text())["fixtures"]
+    return found
 
 
 def assert_close(

@@ -89,11 +89,14 @@ def write_settings(folder: Path) -> None:
         recipe["infer_cams"][baseline]["scales"] = [1.0]
     recipe["segmentation_network"]["widths"] = recipe["network"]["widths"]
     recipe["segmentation_network"]["head"]["channels"] = 8
-    recipe["train_segmentation"] |= {**short, "steps": 4}
+    segmentation = recipe["train_segmentation"]
+    segmentation["deeplab"] |= {**short, "steps": 4}
+    segmentation["auxsegnet"] |= {**short, "steps": 4, "rounds": 2, "channels": 8}
     recipe["train_affinity"] |= {**short, "steps": 4, "radius": 3, "widths": [3, 4, 5]}
-    recipe["predict_segmentation"]["scales"] = [1.0]
+    for network in recipe["predict_segmentation"].values():
+        network["scales"] = [1.0]
     trainings = [recipe["train_cam"][baseline] for baseline in BASELINES]
-    trainings += [recipe[f"train_{name}"] for name in ("affinity", "segmentation")]
+    trainings += [recipe["train_affinity"], *segmentation.values()]
     for training in [recipe["prepare_backbone"], *trainings]:
         training["augmentation"] |= {"crop_size": CROP, "resize_longest": [36, 44]}
     params = yaml.safe_load((ROOT / "params.yaml").read_text())

@@ -96,8 +96,11 @@ def recipes_of_the_page() -> list[dict]:
 def test_the_published_segmentation_recipes_can_be_used(block: dict) -> None:
     """They are whole sections of a recipe, and their networks can be built."""
     assert set(block) == {"segmentation_network", "train_segmentation", "predict_segmentation"}
-    whole = read("recipes/shapes.yaml") | block
-    if block["train_segmentation"]["initial_weights"] == "prepare_backbone":
+    whole = read("recipes/shapes.yaml")
+    for name in ("train_segmentation", "predict_segmentation"):
+        whole[name] |= block[name]
+    whole["segmentation_network"] = block["segmentation_network"]
+    if block["train_segmentation"]["deeplab"]["initial_weights"] == "prepare_backbone":
         backbone = block["segmentation_network"]["backbone"]
         whole["network"] |= {"backbone": backbone, "widths": None, "output_stride": 8}
     recipe = Recipe.model_validate(whole)
@@ -105,15 +108,15 @@ def test_the_published_segmentation_recipes_can_be_used(block: dict) -> None:
     with torch.device("meta"):
         network = deeplab_network(spec).eval()
         assert network(torch.empty(1, 3, 33, 40)).shape == (1, 21, 33, 40)
-    training = recipe.train_segmentation
+    training = recipe.train_segmentation.deeplab
     assert (training.steps, training.batch_size, training.lr, training.momentum) == (
         20000, 10, 1e-3, 0.9,
     )  # fmt: skip
     assert (training.lr_new, training.lr_bias, training.weight_decay) == (10, 2, 5e-4)
     assert training.augmentation.scale == (0.5, 1.5)
-    assert recipe.predict_segmentation.scales == tuple(0.25 * step for step in range(2, 8))
+    assert recipe.predict_segmentation.deeplab.scales == tuple(0.25 * step for step in range(2, 8))
     kernels = {"gaussian_sxy": 1, "bilateral_sxy": 67, "bilateral_srgb": 3, "bilateral_compat": 4}
-    assert recipe.predict_segmentation.crf == CrfConfig(**kernels)
+    assert recipe.predict_segmentation.deeplab.crf == CrfConfig(**kernels)
 
 
 def test_the_published_heads_are_both_there() -> None:

@@ -257,11 +257,18 @@ def test_labels_of_no_picture_of_the_split(work: Path, name: str, folder: str) -
 # Artifacts of earlier stages
 
 INPUTS = [(each.name, path) for each in stages() for path in each.inputs]
+AUXSEGNET = {
+    ("train_segmentation", "outputs/cam.pt"),
+    ("train_segmentation", "outputs/cams.h5"),
+    ("evaluate_rounds", "outputs/rounds"),
+}
 FILES = [(name, path) for name, path in INPUTS if Path(path).suffix]
 
 
-def read(work: Path, path: str) -> None:
-    """Choose the parameters with which the stages that declare an input read it."""
+def read(work: Path, name: str, path: str) -> None:
+    """Choose the parameters with which a stage that declares an input reads it."""
+    if (name, path) in AUXSEGNET:
+        change(work / "params.yaml", segmentation="auxsegnet")
     if path == "outputs/cams.h5":
         change(work / "recipes" / "shapes.yaml", refine_crf__seam__unary="alpha")
     if path == "outputs/crf":
@@ -270,7 +277,7 @@ def read(work: Path, path: str) -> None:
 
 @pytest.mark.parametrize(("name", "path"), INPUTS)
 def test_missing_input_names_what_to_run(work: Path, name: str, path: str) -> None:
-    read(work, path)
+    read(work, name, path)
     remove(work / path)
     error = fail(work, name)
     assert error.startswith(path)
@@ -281,7 +288,7 @@ def test_missing_input_names_what_to_run(work: Path, name: str, path: str) -> No
 @pytest.mark.parametrize("break_it", ["cut", "empty", "other"])
 @pytest.mark.parametrize(("name", "path"), FILES)
 def test_truncated_input(work: Path, name: str, path: str, break_it: str) -> None:
-    read(work, path)
+    read(work, name, path)
     if break_it == "cut":
         cut(work / path)
     else:
@@ -309,7 +316,8 @@ def test_weights_of_another_network(work: Path, name: str, found: str, expected:
     error = fail(work, name)
     kinds = {"cam.pt": "cam", "segmentation.pt": "deeplab", "backbone.pt": "backbone"}
     kinds["affinity.pt"] = "affinity"
-    assert error.startswith(f"outputs/{expected}: expected {kinds[expected]} weights")
+    asked = "deeplab or auxsegnet" if expected == "segmentation.pt" else kinds[expected]
+    assert error.startswith(f"outputs/{expected}: expected {asked} weights")
     assert f"found '{kinds[found]}'" in error
 
 
@@ -327,7 +335,10 @@ def test_the_segmentation_network_on_another_backbone_than_the_prepared(work: Pa
     change(work / "recipes" / "shapes.yaml", segmentation_network__widths=[4, 4, 8, 9])
     error = fail(work, "prepare_data")
     assert error.startswith("recipes/shapes.yaml: (file): ")
-    assert "train_segmentation.initial_weights is prepare_backbone, but backbone or widths" in error
+    assert (
+        "train_segmentation.deeplab.initial_weights is prepare_backbone, but backbone or widths"
+        in error
+    )
 
 
 def test_weights_that_have_seen_masks(work: Path) -> None:
@@ -335,13 +346,13 @@ def test_weights_that_have_seen_masks(work: Path) -> None:
     recipe = work / "recipes" / "shapes.yaml"
     shutil.copyfile(work / "outputs" / "segmentation.pt", work / "other.pt")
     initial = {"weights": "other.pt", "layout": "own"}
-    change(recipe, train_segmentation__initial_weights=initial)
+    change(recipe, train_segmentation__deeplab__initial_weights=initial)
     error = fail(work, "train_segmentation")
     assert error.startswith("other.pt: it holds deeplab weights, so its weights were trained on")
     change(recipe, prepare_backbone=initial)
     assert fail(work, "prepare_backbone") == error
     admitted = initial | {"supervision": "masks"}
-    change(recipe, prepare_backbone=admitted, train_segmentation__initial_weights=admitted)
+    change(recipe, prepare_backbone=admitted, train_segmentation__deeplab__initial_weights=admitted)
     for name, metrics in (("prepare_backbone", "backbone"), ("train_segmentation", "segmentation")):
         run_well(stage(name), work)
         assert '"supervision": "masks"' in (work / "metrics" / f"{metrics}.json").read_text()
@@ -499,7 +510,7 @@ def test_wrong_environment(work: Path, name: str, variable: str, value: str) -> 
     [
         ("prepare_backbone__lr", "prepare_backbone", "warm-up"),
         ("train_cam__seam__lr", "train_cam", "CAM training"),
-        ("train_segmentation__lr", "train_segmentation", "segmentation training"),
+        ("train_segmentation__deeplab__lr", "train_segmentation", "segmentation training"),
     ],
 )
 def test_loss_that_is_not_finite_names_term_and_step(

@@ -1,7 +1,8 @@
 """Every golden case that binds, in one place: `pytest tests/test_golden.py`.
 
-The tests stand in the `golden_*.py` files, by part. Another folder of the same schema, with its own
-tolerances.json, is taken from HSC_GOLDEN. The summary says how many cases were compared.
+The tests stand in the `golden_*.py` files, by part. Other folders of the same schema, with their
+own tolerances.json, are taken from HSC_GOLDEN and HSC_GOLDEN_AUXSEGNET. The summary says how many
+cases were compared.
 """
 
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.golden import golden_folder
+from tests.golden import AUXSEGNET, GOLDEN, golden_folder
 from tests.golden_affinity import *  # noqa: F403
+from tests.golden_auxsegnet import *  # noqa: F403
 from tests.golden_losses import *  # noqa: F403
 from tests.golden_networks import *  # noqa: F403
 from tests.golden_pipeline import *  # noqa: F403
@@ -23,6 +25,8 @@ NOT_HERE = {
     "05f_hsc_contrast": "record of a departure from the paper",
     "05g_hsc_full_loss": "record of a departure from the paper",
     "13_mxnet_params": "in tests/weights/test_mxnet.py",
+    "batch_s0_larger": "crops are resized as of all other methods, not as AuxSegNet's loader does",
+    "batch_s1_padded": "the same; its padding: tests/auxsegnet/test_auxsegnet_samples.py",
 }
 
 
@@ -44,13 +48,16 @@ def _paths(value: Any) -> list[Path]:
     return [part for part in given if isinstance(part, Path)]
 
 
-@pytest.mark.skipif(not golden_folder().is_dir(), reason="no golden fixtures (set HSC_GOLDEN)")
-def test_no_case_is_forgotten() -> None:
+@pytest.mark.parametrize("variable", [GOLDEN, AUXSEGNET])
+def test_no_case_is_forgotten(variable: str) -> None:
+    if not golden_folder(variable).is_dir():
+        pytest.skip(f"no golden fixtures (set {variable})")
     cases = {
         path
-        for folder in golden_folder().iterdir()
+        for folder in golden_folder(variable).iterdir()
         if folder.is_dir() and folder.name != "keys" and folder.name not in NOT_HERE
         for path in [*folder.glob("*.npz"), *folder.glob("*.json"), *folder.glob("*/*.json")]
+        if path.stem not in NOT_HERE
     }
     assert cases <= compared(), sorted(map(str, cases - compared()))
     assert len(cases) > 0

@@ -33,9 +33,9 @@ def settings(photographs: Path, tmp_path: Path) -> Path:
     write_settings(folder)
     recipe = json.loads(json.dumps(yaml.safe_load((ROOT / "recipes/photos.yaml").read_text())))
     recipe["prepare_data"] |= {"path": str(photographs), "max_side": SIDE}
-    crop = {"augmentation": {**recipe["train_segmentation"]["augmentation"], **CROPS}}
+    crop = {"augmentation": {**recipe["train_segmentation"]["deeplab"]["augmentation"], **CROPS}}
     short = {"steps": 2, "batch_size": 4, "checkpoint_every": 2, **crop}
-    for training in (*recipe["train_cam"].values(), recipe["train_segmentation"]):
+    for training in (*recipe["train_cam"].values(), recipe["train_segmentation"]["deeplab"]):
         training |= short
     write_yaml(folder / "recipes" / "photos.yaml", recipe)
     change(folder / "params.yaml", data="photos", contrast="hsc")

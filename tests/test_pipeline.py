@@ -115,6 +115,7 @@ READ_BY_TEMPLATES = {
     "pixel_confusion": {"pixels"},
     "class_iou": set(),
     "training": {"lr"},
+    "rounds": {"precision", "recall", "labelled"},
 }
 """The columns that a template needs beside x and y."""
 

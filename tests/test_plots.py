@@ -19,9 +19,9 @@ import yaml
 from dvc_render import VegaRenderer
 from PIL import Image
 
+from hsc.base.off import NO_STEPS, write_off_file
 from hsc.cam.seed_stage import write_curve
 from hsc.engine.history import write_history
-from hsc.psa.off import NO_STEPS, write_off_file
 from hsc.scoring.metrics import ThresholdCurve, report, unscored
 from hsc.scoring.tables import write_confusion, write_iou
 from tests.stage_runs import ROOT
@@ -53,6 +53,8 @@ def write_tables(folder: Path, terms: tuple[str, ...], masks: bool = True) -> No
     for name in ("backbone", "train_cam", "train_segmentation"):
         write_history(plots / f"{name}.csv", history)
     write_off_file(plots / "train_affinity.csv", NO_STEPS)
+    rounds = "0,40.5,85.6,42.9,60.0\n1,49.2,87.8,51.8,70.0\n"
+    write_off_file(plots / "rounds.csv", "round,mIoU,precision,recall,labelled\n" + rounds)
     matrix = np.array([[70, 20, 10], [5, 45, 0], [0, 10, 0]])
     curve = ThresholdCurve(2, np.arange(10) / 10)
     random = np.random.default_rng(0)

@@ -124,7 +124,7 @@ def asked_for(work: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> t
 
 def test_the_recipe_says_how(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     how = {"scales": [0.5, 1.0], "flip": True, "crf": KERNELS}
-    change(work / "recipes" / "shapes.yaml", predict_segmentation=how)
+    change(work / "recipes" / "shapes.yaml", predict_segmentation__deeplab=how)
     shapes, kernels = asked_for(work, monkeypatch, "photos/a.jpg")
     assert shapes == [(2, 3, 10, 12), (2, 3, 20, 24)]
     assert kernels == [CrfConfig(**KERNELS)]
@@ -133,7 +133,7 @@ def test_the_recipe_says_how(work: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_options_say_otherwise(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     how = {"scales": [1.0], "flip": True, "crf": KERNELS}
-    change(work / "recipes" / "shapes.yaml", predict_segmentation=how)
+    change(work / "recipes" / "shapes.yaml", predict_segmentation__deeplab=how)
     options = ("--scales", "1.5", "--scales", "0.25", "--no-flip", "--no-crf", "--batch", "2")
     shapes, kernels = asked_for(work, monkeypatch, "photos", *options)
     assert shapes == [(2, 3, 30, 36), (2, 3, 5, 6), (1, 3, 50, 26), (1, 3, 8, 4)]
@@ -145,7 +145,7 @@ def test_the_recipe_s_crf_and_flip_can_be_asked_for(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     how = {"scales": [1.0], "flip": False, "crf": KERNELS}
-    change(work / "recipes" / "shapes.yaml", predict_segmentation=how)
+    change(work / "recipes" / "shapes.yaml", predict_segmentation__deeplab=how)
     options = ("--crf", "--flip", "--max-side", "12")
     shapes, kernels = asked_for(work, monkeypatch, "photos/b.png", *options)
     assert shapes == [(2, 3, 10, 12)]
@@ -224,7 +224,9 @@ def test_a_file_in_place_of_the_folder(work: Path) -> None:
 
 
 def test_options_that_make_no_sense(work: Path) -> None:
-    assert refused(work, "photos", "--out", "found", "--crf").startswith("--crf: the recipe's pred")
+    assert refused(work, "photos", "--out", "found", "--crf").startswith(
+        "--crf: crf is null in the recipe's pred"
+    )
     text = refused(work, "photos", "--out", "found", "--scales", "0")
     assert text.startswith("--scales: 0.0 is no factor of a size")
     for arguments in (("photos",), ("--out", "found"), ("photos", "--out", "x", "--batch", "0")):
@@ -234,7 +236,7 @@ def test_options_that_make_no_sense(work: Path) -> None:
 def test_weights_of_another_network(work: Path) -> None:
     save_weights(work / "outputs" / "segmentation.pt", "cam", {}, {})
     text = refused(work, "photos", "--out", "found")
-    assert text.startswith("outputs/segmentation.pt: expected deeplab weights")
+    assert text.startswith("outputs/segmentation.pt: expected deeplab or auxsegnet weights")
 
 
 # How it is started
@@ -242,7 +244,7 @@ def test_weights_of_another_network(work: Path) -> None:
 
 def test_as_a_file_with_workers_and_processes(work: Path) -> None:
     """Both start this script again. The results are those of one process."""
-    change(work / "recipes" / "shapes.yaml", predict_segmentation__crf=KERNELS)
+    change(work / "recipes" / "shapes.yaml", predict_segmentation__deeplab__crf=KERNELS)
     assert run(work, "photos", "--out", "found").exit_code == 0
     command = [sys.executable, str(ROOT / "stages" / "predict.py"), "photos", "--out", "again"]
     done = subprocess.run(

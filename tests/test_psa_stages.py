@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from hsc.base.made import MARK
+from hsc.base.off import NO_STEPS, OFF
 from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, write_mask
 from hsc.psa.network import load_affinity_network
-from hsc.psa.off import NO_STEPS, OFF
 from tests.stage_runs import (
     change,
     contents,

@@ -14,14 +14,23 @@ import yaml
 from hsc.params.reading import load
 from hsc.params.recipe import Recipe
 from hsc.params.run import PsaParams, RunParams, SeedParams
+from hsc.params.segmentation import SegmentationPredictions, SegmentationTrainings
 from tests.stage_runs import ROOT, change, run_well, stages, write_settings
 
 DECLARED = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PLACES = {RunParams: "", Recipe: "", PsaParams: "psa.", SeedParams: "seeds."}
+PLACES = {
+    RunParams: "",
+    Recipe: "",
+    PsaParams: "psa.",
+    SeedParams: "seeds.",
+    SegmentationTrainings: "train_segmentation.",
+    SegmentationPredictions: "predict_segmentation.",
+}
 """Where the keys of a section stand."""
-INNER = {"psa", "seeds"}
+INNER = {"psa", "seeds", "train_segmentation", "predict_segmentation"}
+VALUES = {"data": "shapes", "baseline": "seam", "contrast": "hsc"}
 BY_BASELINE = {"train_cam", "infer_cams", "refine_crf"}
-ASKED = {"prepare_data": {"seed", "baseline", "contrast", "seam", "hsc"}}
+ASKED = {"prepare_data": {"seed", "baseline", "contrast", "seam", "hsc", "segmentation"}}
 """Read and not declared: prepare_data refuses what the planned run could not use, before hours go
 into it, and makes the same data set whatever they say. Declared, a change of method would unpack
 COCO again."""
@@ -97,8 +106,8 @@ def test_stages_read_what_they_declare(
         return found
 
     reads: dict[str, set[str]] = {}
-    for psa in (True, False):
-        change(tmp_path / "params.yaml", psa__enabled=psa)
+    for psa, network in ((True, "auxsegnet"), (False, "deeplab")):
+        change(tmp_path / "params.yaml", psa__enabled=psa, segmentation=network)
         for stage in stages():
             module = importlib.import_module(stage.cmd.split()[2])
             monkeypatch.setattr(module, "load", load_unseen)
@@ -112,7 +121,12 @@ def test_stages_read_what_they_declare(
         asked = ASKED.get(name, set())
         assert asked <= found, name
         found -= asked
-        keys = declared(name, {"data": "shapes", "baseline": "seam", "contrast": "hsc"})
+        keys = set().union(
+            *(
+                declared(name, VALUES | {"segmentation": network})
+                for network in ("deeplab", "auxsegnet")
+            )
+        )
         covered = {
             key: {read for read in found if f"{read}.".startswith(f"{key}.")} for key in keys
         }

@@ -24,6 +24,7 @@ SHOWN = {
     "train_affinity": [(*INPUTS, 26), ("affinity training", "step", 4)],
     "refine_masks": [("masks", "image", 12)],
     "train_segmentation": [(*INPUTS, 26), ("segmentation training", "step", 4)],
+    "evaluate_rounds": [],  # of deeplab
     "predict_segmentation": [("predictions", "image", 4)],
     "evaluate": [("scoring", "image", 4)],  # val
     "draw_panels": [("predictions", "image", None)],

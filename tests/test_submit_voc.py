@@ -136,7 +136,7 @@ def test_the_crf_is_that_of_the_recipe(work: Path, monkeypatch: pytest.MonkeyPat
         "iterations": 5, "gaussian_sxy": 1.0, "gaussian_compat": 2.0, "bilateral_sxy": 30.0,
         "bilateral_srgb": 13.0, "bilateral_compat": 4.0,
     }  # fmt: skip
-    change(work / "recipes" / "shapes.yaml", predict_segmentation__crf=kernels)
+    change(work / "recipes" / "shapes.yaml", predict_segmentation__deeplab__crf=kernels)
     asked = []
 
     def refine(image: Any, probabilities: Any, config: CrfConfig) -> Any:

@@ -100,7 +100,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(folder / RECIPE, segmentation_network__head__dropout=0.5)
     sgd = {"optimiser": "sgd", "momentum": 0.9}
     change(folder / RECIPE, **{f"train_cam__seam__{key}": value for key, value in sgd.items()})
-    for name in ("train_affinity", "train_segmentation"):
+    for name in ("train_affinity", "train_segmentation__deeplab"):
         change(folder / RECIPE, **{f"{name}__{key}": value for key, value in sgd.items()})
     change(folder / "params.yaml", psa__enabled=True)
     run_well(stage("prepare_data"), folder)

@@ -65,6 +65,16 @@ def own_share(batch: Sequence[_Item]) -> Sequence[_Item]:
     return batch[dist.get_rank() * size : (dist.get_rank() + 1) * size]
 
 
+def own_part(items: Sequence[_Item]) -> Sequence[_Item]:
+    """This process's part of a list of any length: process r has every W-th item, from the r-th."""
+    return items if processes() == 1 else items[dist.get_rank() :: processes()]
+
+
+def all_here(device: torch.device) -> None:
+    """Wait until every process has arrived."""
+    gather(torch.zeros(1, device=device))
+
+
 def gather(own: Tensor) -> Tensor:
     """Every process's (N / W, ...) in the order of the batch, (N, ...), differentiable.
 

@@ -35,11 +35,17 @@ _ADVICE = {
     "label_affinity": ("", _POOL),
     "train_affinity": (_TRAINING.format(*["train_affinity"] * 2), _NETWORK),
     "refine_masks": ("", f"{_POOL}, {_NETWORK}"),
-    "train_segmentation": (_TRAINING.format(*["train_segmentation"] * 2), _NETWORK),
-    "predict_segmentation": (_SCALES.format("predict_segmentation"), f"{_NETWORK}, {_POOL}"),
-    "draw_panels": (_SCALES.format("predict_segmentation"), _NETWORK),
+    "train_segmentation": (
+        _TRAINING.format(*["train_segmentation.NETWORK"] * 2),
+        f"{_NETWORK}, {_POOL}",
+    ),
+    "predict_segmentation": (
+        _SCALES.format("predict_segmentation.NETWORK"),
+        f"{_NETWORK}, {_POOL}",
+    ),
+    "draw_panels": (_SCALES.format("predict_segmentation.NETWORK"), _NETWORK),
     "predict": ("--max-side, --batch or --scales", f"{_NETWORK}, {_POOL}"),
-    "submit_voc": (_SCALES.format("predict_segmentation"), f"{_NETWORK}, {_POOL}"),
+    "submit_voc": (_SCALES.format("predict_segmentation.NETWORK"), f"{_NETWORK}, {_POOL}"),
 }
 """By stage: what to lower, what to set."""
 

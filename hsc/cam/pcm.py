@@ -42,8 +42,10 @@ def propagate(cam: Tensor, embedding: Tensor) -> Tensor:
     n, _, h, w = embedding.shape
     columns = max(1, _BLOCK // (n * h * w))
     with torch.autocast(embedding.device.type, enabled=False):  # bf16 is too coarse for a mean
-        cam = F.interpolate(cam.float(), (h, w), mode="bilinear", align_corners=True).flatten(2)
-        embedding = embedding.float().flatten(2)  # (N, E, hw)
+        wide = torch.promote_types(embedding.dtype, torch.float32)
+        cam = cam.to(wide)
+        cam = F.interpolate(cam, (h, w), mode="bilinear", align_corners=True).flatten(2)
+        embedding = embedding.to(wide).flatten(2)  # (N, E, hw)
         embedding = embedding / (torch.linalg.norm(embedding, dim=1, keepdim=True) + _EPS)
         means = []
         for some in embedding.split(columns, dim=2):

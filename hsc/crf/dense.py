@@ -38,7 +38,7 @@ def refine_probabilities(
     if probabilities.ndim != 3 or not len(probabilities):
         raise ValueError(f"probabilities must be (L, H, W), got {probabilities.shape}")
     unary = -np.log(np.clip(probabilities, _SMALLEST, 1))
-    return _infer(image, unary, config)
+    return mean_field(image, unary, config)
 
 
 def refine_prediction(
@@ -118,11 +118,11 @@ def refine_labels(
     if absent:
         unary[-1] -= np.log(absent)
         weights[-1] /= absent
-    refined = _infer(image, unary, config, weights)
+    refined = mean_field(image, unary, config, weights)
     return present[refined[: len(present)].argmax(axis=0)]
 
 
-def _infer(
+def mean_field(
     image: NDArray[np.uint8],
     unary: NDArray,
     config: CrfConfig,
@@ -130,7 +130,9 @@ def _infer(
 ) -> NDArray[np.float32]:
     """Mean-field inference: unary energies (L, H, W) to probabilities (L, H, W).
 
-    weights: a factor of the Potts terms for each label, (L,); all 1 when left out.
+    image: uint8 RGB (H, W, 3). weights: a factor of the Potts terms for each label, (L,); all 1
+    when left out. Raises ValueError for shapes or dtypes that do not fit, HscError without
+    pydensecrf.
     """
     count, height, width = unary.shape
     _check_image(image, (height, width))

@@ -92,15 +92,22 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
         image_id = self._ids[index]
         picture = self._folder.image(image_id)
         labels = self._read_label(self._labels, image_id)
-        self._check(image_id, picture, labels)
+        check_labels(self._folder, self._labels / f"{image_id}.png", picture, labels)
         planes = image_plane(picture), label_plane(labels)
         image, label = augment(planes, self._how, sample_rng(self._seed, g))
         return {"image": image, "label": label[0].long()}
 
-    def _check(self, image_id: str, picture: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
-        highest = labels[labels != IGNORE].max(initial=0)
-        if labels.shape != picture.shape[:2] or highest > self._folder.num_classes:
-            raise DataError(
-                f"{self._labels / image_id}.png: labels of size {labels.shape} with indices up to "
-                f"{highest} do not belong to {self._folder.root}; run the stage that writes them"
-            )
+
+def check_labels(
+    folder: VocFolder, path: Path, picture: NDArray[np.uint8], labels: NDArray[np.uint8]
+) -> None:
+    """Raise HscError for labels (H, W) of another size than the picture or of other classes.
+
+    path: the file that the labels are from.
+    """
+    highest = labels[labels != IGNORE].max(initial=0)
+    if labels.shape != picture.shape[:2] or highest > folder.num_classes:
+        raise DataError(
+            f"{path}: labels of size {labels.shape} with indices up to {highest} do not belong to "
+            f"{folder.root}; run the stage that writes them"
+        )

@@ -157,8 +157,8 @@ class VocFolder:
         path = self.saliency_path(image_id)
         if not path.is_file():
             raise SaliencyError(
-                f"{path}: no such saliency map, and EPS needs one for every picture; add it or "
-                "choose a baseline without saliency"
+                f"{path}: no such saliency map, and EPS and AuxSegNet need one for every picture; "
+                "add it or choose a method without saliency"
             )
         saliency = read_grey(path)
         self._check_size(path, saliency, image_id)

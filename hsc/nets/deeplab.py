@@ -6,17 +6,15 @@ Letters: N batch, C foreground classes, D backbone channels, H W pixels, h w map
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hsc.base.errors import ExperimentError, WeightsError
+from hsc.base.errors import ExperimentError
 from hsc.nets.backbone import Backbone
 from hsc.nets.backbones import backbone_from_spec
-from hsc.nets.weights import load_state, load_weights
 
 
 def _conv_norm(
@@ -135,20 +133,6 @@ def deeplab_network(spec: dict[str, Any]) -> DeepLab:
         how["dropout"],
         how["dropout_of"],
     )
-
-
-def load_deeplab(path: Path) -> tuple[DeepLab, dict[str, Any]]:
-    """Read a trained DeepLab in eval mode. Raises HscError as `load_weights`, `load_state`."""
-    spec, state = load_weights(path, "deeplab")
-    try:
-        network = deeplab_network(spec)
-    except KeyError as error:
-        raise WeightsError(
-            f"{path}: its specification has no {error}, as another version wrote it; run "
-            "train_segmentation again"
-        ) from None
-    load_state(network, state, path)
-    return network.eval(), spec
 
 
 def _segmentation_head(in_channels: int, how: dict[str, Any]) -> Aspp | LargeFov:

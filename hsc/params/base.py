@@ -70,7 +70,8 @@ class ImportParams(Frozen):
 
     weights: Annotated[str, Field(min_length=1)]
     layout: Literal[
-        "mxnet", "torchvision", "resnet101s", "deeplabv2", "timm", "own",
+        "mxnet", "torchvision", "resnet101s", "deeplabv2", "auxsegnet", "timm",
+        "own",
         "resnet38d", "seam", "eps", "eps_cls", "ppc", "hsc", "psa",
     ]  # fmt: skip
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from hsc.params.base import Augmentation, TrainingParams
 from hsc.params.recipe import Recipe, TrainCamParams, WarmupParams
+from hsc.params.segmentation import TrainAuxSegNetParams
 
 PICTURES = 8
 """Of a split."""
@@ -23,6 +24,7 @@ def shortened(recipe: Recipe) -> Recipe:
         small = {"epochs": 1, "batch_size": 2, "sizes": (_SIDE,)}
         warmup = warmup.model_copy(update=small | _crops(warmup.augmentation))
     inference = {"scales": (0.5,)}
+    segmentation, prediction = recipe.train_segmentation, recipe.predict_segmentation
     changed = {
         "prepare_data": recipe.prepare_data | _few(recipe.prepare_data),
         "prepare_backbone": warmup,
@@ -31,8 +33,12 @@ def shortened(recipe: Recipe) -> Recipe:
             name: how.model_copy(update=inference) for name, how in recipe.infer_cams.items()
         },
         "train_affinity": _short(recipe.train_affinity),
-        "train_segmentation": _short(recipe.train_segmentation),
-        "predict_segmentation": recipe.predict_segmentation.model_copy(update=inference),
+        "train_segmentation": segmentation.model_copy(
+            update={name: _short(how) for name, how in segmentation}
+        ),
+        "predict_segmentation": prediction.model_copy(
+            update={name: how.model_copy(update=inference) for name, how in prediction}
+        ),
         "draw_panels": recipe.draw_panels.model_copy(update={"pictures": 2}),
     }
     return recipe.model_copy(update=changed)
@@ -49,6 +55,8 @@ def _short(training: _Training) -> _Training:
     changed: dict[str, Any] = {"steps": 2, "batch_size": 2, "checkpoint_every": 1}
     if isinstance(training, TrainCamParams):
         changed |= {"view2_size": _SIDE // 2, "crf_size": _SIDE // 4}
+    if isinstance(training, TrainAuxSegNetParams):
+        changed |= {"rounds": 2}
     return training.model_copy(update=changed | _crops(training.augmentation))
 
 

@@ -21,9 +21,9 @@ from hsc.params.base import (
     complete,
 )
 from hsc.params.segmentation import (
-    PredictParams,
     SegmentationNetworkParams,
-    TrainSegmentationParams,
+    SegmentationPredictions,
+    SegmentationTrainings,
 )
 
 _BACKBONE = ("backbone", "widths")
@@ -146,7 +146,7 @@ class PanelParams(Frozen):
 
 class Recipe(Frozen):
     """`recipes/<data>.yaml`: how it is run on one data set; `train_cam`, `infer_cams` and
-    `refine_crf` by baseline."""
+    `refine_crf` by baseline, what is about the segmentation network by network."""
 
     prepare_data: dict[str, Any]
     network: NetworkParams
@@ -157,25 +157,25 @@ class Recipe(Frozen):
     train_affinity: TrainAffinityParams
     refine_masks: WalkParams
     segmentation_network: SegmentationNetworkParams
-    train_segmentation: TrainSegmentationParams
-    predict_segmentation: PredictParams
+    train_segmentation: SegmentationTrainings
+    predict_segmentation: SegmentationPredictions
     draw_panels: PanelParams
 
     @pydantic.model_validator(mode="after")
     def _check_segmentation(self) -> Self:
         """Found when the recipe is read, not when the first stages have run."""
-        network, training = self.segmentation_network, self.train_segmentation
+        network, training = self.segmentation_network, self.train_segmentation.deeplab
         same = all(getattr(network, key) == getattr(self.network, key) for key in _BACKBONE)
         if training.initial_weights == "prepare_backbone" and not same:
             raise ValueError(
-                "train_segmentation.initial_weights is prepare_backbone, but backbone or widths of "
-                "segmentation_network are not those of network; make them equal, or use none or "
-                "published weights"
+                "train_segmentation.deeplab.initial_weights is prepare_backbone, but backbone or "
+                "widths of segmentation_network are not those of network; make them equal, or use "
+                "none or published weights"
             )
         if training.batch_size == 1 and getattr(network.head, "pooled_norm", False):
             raise ValueError(
                 "segmentation_network.head.pooled_norm needs two pictures a batch, but "
-                "train_segmentation.batch_size is 1; change one of them"
+                "train_segmentation.deeplab.batch_size is 1; change one of them"
             )
         return self
 

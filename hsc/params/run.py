@@ -60,6 +60,7 @@ class RunParams(Frozen):
     debug: bool
     baseline: MethodName
     contrast: MethodName
+    segmentation: Literal["deeplab", "auxsegnet"]
     seeds: SeedParams
     psa: PsaParams
     _sections: dict[str, Any] = PrivateAttr(default_factory=dict)

@@ -1,16 +1,19 @@
 """The parameters of the segmentation network: its head, its training, its inference."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from hsc.params.base import (
+    SECTION,
     BackboneChoice,
     Count,
     CrfConfig,
     Frozen,
     ImportParams,
     Positive,
+    Probability,
     Share,
     TrainingParams,
     complete,
@@ -90,8 +93,64 @@ class TrainSegmentationParams(TrainingParams):
 
 
 class PredictParams(Frozen):
-    """DeepLab inference: mean of the logits over scales and flips; a CRF on their softmax."""
+    """Inference: mean of the logits over scales and flips; a CRF on their softmax."""
 
     scales: tuple[Positive, ...] = Field(min_length=1)
     flip: bool
     crf: Annotated[CrfConfig, complete(CrfConfig)] | None
+
+
+SALIENCY_CRF = CrfConfig(
+    iterations=1, gaussian_sxy=3, gaussian_compat=3,
+    bilateral_sxy=60, bilateral_srgb=5, bilateral_compat=5,
+)  # fmt: skip
+"""On AuxSegNet's saliency, as published."""
+
+
+@dataclass(frozen=True)
+class AuxLabelParams:
+    """AuxSegNet's label rule and the CRF on its saliency; the defaults are the published values.
+
+    A pixel is of a class where the refined CAM is above `cam_threshold`, salient where the saliency
+    is above `saliency_threshold`.
+    """
+
+    __pydantic_config__ = SECTION
+
+    cam_threshold: Probability = 0.2
+    saliency_threshold: Probability = 0.06
+    crf: Annotated[CrfConfig, complete(CrfConfig)] = SALIENCY_CRF
+
+
+class TrainAuxSegNetParams(TrainingParams):
+    """AuxSegNet's training: `rounds` of `steps` each, the labels made anew between them.
+
+    `channels`, `rates`: width of the tasks' layers, dilations of their 3x3 ones. `head_dropout`:
+    before the tags' classifier. `padding`: what lies around a picture is `ignored`, or
+    `background` and not salient, as published.
+    """
+
+    rounds: Count
+    channels: Count
+    rates: tuple[Count, Count, Count]
+    head_dropout: Annotated[float, Field(ge=0, lt=1)]
+    padding: Literal["ignored", "background"]
+    labels: Annotated[AuxLabelParams, complete(AuxLabelParams)]
+
+
+class SegmentationTrainings(Frozen):
+    """How each of the segmentation networks is trained."""
+
+    deeplab: TrainSegmentationParams
+    auxsegnet: TrainAuxSegNetParams
+
+
+class SegmentationPredictions(Frozen):
+    """How each of them predicts."""
+
+    deeplab: PredictParams
+    auxsegnet: PredictParams
+
+    def of(self, network: str) -> PredictParams:
+        """network: as `segmentation` in params.yaml."""
+        return getattr(self, network)

@@ -4,7 +4,7 @@ What was not made yet is absent (None or left out) and named under `missing`; wh
 an HscError.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +36,8 @@ from hsc.report.reading import (
     Cell,
     DataFacts,
     PanelIndex,
+    RoundFacts,
+    RoundScores,
     Scores,
     SegmentationFacts,
     Swatch,
@@ -73,6 +75,7 @@ _EXPECTED = (
     ("outputs", "segmentation.pt", "the segmentation network", "train_segmentation"),
     ("metrics", "segmentation.json", "what it started from", "train_segmentation"),
     ("plots", "train_segmentation.csv", "its losses", "train_segmentation"),
+    ("metrics", "rounds.json", "the scores of AuxSegNet's rounds", "evaluate_rounds"),
     ("metrics", "val.json", "the score on val", "evaluate@val"),
     ("plots", "val_confusion.csv", "the confusion on val", "evaluate@val"),
     ("outputs", "panels/panels.json", "the pictures", "draw_panels"),
@@ -168,6 +171,7 @@ class Facts:
     legend: tuple[Swatch, ...]
     backbone: BackboneFacts | None
     segmentation: SegmentationFacts | None
+    rounds: Mapping[str, RoundScores]
     cams_digest: str | None
     weights: tuple[Weights, ...]
     timings: tuple[Timing, ...]
@@ -187,9 +191,9 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
     """
     run, recipe = load(where.params, where.recipes)
     recipe_path = where.recipes / f"{run.data}.yaml"
-    psa, metrics = run.psa.enabled, where.metrics
+    metrics = where.metrics
     records = where.records or records_folder()
-    timings = read_timings(where.outputs, metrics, psa, records, progress)
+    timings = read_timings(where.outputs, metrics, _off(run), records, progress)
     panels, legend = read_panels(where.outputs / "panels")
     return Facts(
         run=run,
@@ -222,13 +226,14 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
         segmentation=read_model(
             metrics / "segmentation.json", SegmentationFacts, "train_segmentation"
         ),
+        rounds=read_rounds(metrics / "rounds.json"),
         cams_digest=read_cams_digest(where.outputs / "cams.h5"),
         weights=read_weights(where.outputs, timings),
         timings=timings,
         versions=read_versions(timings),
         commit=read_commit(where.params, recipe_path),
         changes=read_changes(where.params.with_name("dvc.lock"), where.params, recipe_path),
-        missing=read_missing(where, psa),
+        missing=read_missing(where, _off(run)),
     )
 
 
@@ -236,13 +241,24 @@ def _present(values: Mapping[str, _Value | None]) -> dict[str, _Value]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def read_missing(where: Where, psa: bool) -> tuple[Missing, ...]:
-    """The stages whose files are not all there, in their order; PSA's where it is on."""
+def _off(run: RunParams) -> set[str]:
+    """Stages that have nothing to do in this run."""
+    psa = {"label_affinity", "train_affinity"} if not run.psa.enabled else set()
+    return psa if run.segmentation == "auxsegnet" else psa | {"evaluate_rounds"}
+
+
+def read_rounds(path: Path) -> Mapping[str, RoundScores]:
+    """AuxSegNet's rounds; none where there are none. Raises HscError for a broken file."""
+    found = read_model(path, RoundFacts, "evaluate_rounds")
+    return {} if found is None else found.rounds
+
+
+def read_missing(where: Where, off: Container[str]) -> tuple[Missing, ...]:
+    """The stages whose files are not all there, in their order; without those that are off."""
     folders = {"metrics": where.metrics, "plots": where.plots, "outputs": where.outputs}
     missing: dict[str, list[str]] = {}
     for folder, name, part, stage in _EXPECTED:
-        wanted = psa or stage != "train_affinity"
-        if wanted and not (folders[folder] / name).exists():
+        if stage not in off and not (folders[folder] / name).exists():
             missing.setdefault(stage, []).append(part)
     return tuple(Missing(stage, tuple(parts)) for stage, parts in missing.items())
 

@@ -109,7 +109,7 @@ def render(facts: Facts) -> str:
 
 
 def _context(facts: Facts) -> dict[str, Any]:
-    rows = published(facts.run.baseline, facts.run.contrast)
+    rows = published(facts.run.baseline, facts.run.contrast, facts.run.segmentation)
     what, how = words.settings(facts)
     maps = heat_maps(facts)
     return {

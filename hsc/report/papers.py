@@ -1,8 +1,8 @@
 """What the papers report on PASCAL VOC 2012 for the methods that can be run here.
 
-mIoU in percent. All figures stand in Tables 1 and 2 of the HSC paper (Wu et al., IJCAI 2023), which
+mIoU in percent. The figures stand in Tables 1 and 2 of the HSC paper (Wu et al., IJCAI 2023), which
 repeats those of the other papers: seeds, seeds + CRF and masks on `train`, the segmentation network
-on `val`. None of them was measured with this code.
+on `val`; AuxSegNet's in its own. None of them was measured with this code.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,11 @@ HSC = Paper(
     "Hierarchical Semantic Contrast for Weakly Supervised Semantic Segmentation",
     "https://github.com/Wu0409/HSC_WSSS",
 )
+AUXSEGNET = Paper(
+    "Xu et al., ICCV 2021",
+    "Leveraging Auxiliary Tasks with Affinity Learning for Weakly Supervised Semantic Segmentation",
+    "https://arxiv.org/abs/2107.11787",
+)
 TABULATED_IN = HSC
 """The paper whose tables the figures were taken from."""
 
@@ -47,16 +52,17 @@ class Published:
     """A row of the papers' tables; None where no figure is published.
 
     paper: whose method it is. masks_by: what made the masks, `PSA` or `CRF` (then they are the
-    seeds + CRF). network: what was trained on them for `val`, None where nothing was.
+    seeds + CRF), None where there are none. network: what was trained for `val`, None where nothing
+    was.
     """
 
     method: str
     paper: Paper
-    seeds: float
-    crf: float
-    masks: float
+    seeds: float | None
+    crf: float | None
+    masks: float | None
     val: float | None
-    masks_by: str
+    masks_by: str | None
     network: str | None
 
 
@@ -75,10 +81,18 @@ FIGURES = {
 """By (baseline, contrast), as in params.yaml."""
 
 
-def published(baseline: str, contrast: str) -> tuple[Published, ...]:
-    """The rows to show beside a run: its method's, and that of its baseline without the contrast.
+OF_AUXSEGNET = Published(
+    "AuxSegNet", AUXSEGNET, None, None, None, 69.0, None,
+    "several scales and a CRF, from plain CAMs (66.1 without the two)",
+)  # fmt: skip
+
+
+def published(baseline: str, contrast: str, segmentation: str) -> tuple[Published, ...]:
+    """The rows to show beside a run: its method's, and that of its baseline without the contrast;
+    AuxSegNet's where that is its segmentation network.
 
     Empty where the papers have nothing: the plain `cam` baseline, whatever the contrast.
     """
     keys = dict.fromkeys([(baseline, contrast), (baseline, "none")])
-    return tuple(FIGURES[key] for key in keys if key in FIGURES)
+    found = tuple(FIGURES[key] for key in keys if key in FIGURES)
+    return (*found, OF_AUXSEGNET) if segmentation == "auxsegnet" else found

@@ -13,8 +13,8 @@ import yaml
 
 from hsc.base.errors import HscError
 from hsc.base.files import digest_file
+from hsc.base.off import OFF
 from hsc.base.settings import LOADER, flat, value_at
-from hsc.psa.off import OFF
 from hsc.report.timings import Timing
 
 PACKAGES = (

@@ -102,6 +102,21 @@ class SegmentationFacts(_Read):
     initial_weights: Origin
 
 
+class RoundScores(_Read):
+    """The labels of one of AuxSegNet's rounds on `train`, in percent."""
+
+    miou: float = Field(alias="mIoU")
+    precision: float
+    recall: float
+    labelled: float
+
+
+class RoundFacts(_Read):
+    """metrics/rounds.json, by round; no rounds where nothing was scored."""
+
+    rounds: dict[str, RoundScores] = Field(default_factory=dict)
+
+
 class Cell(_Read):
     """One picture of a panel; `of` is a class's name where it shows one class."""
 

@@ -13,7 +13,7 @@ from hsc.data.classes import IGNORE
 from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, check_size
 from hsc.engine.runtime import Runtime
-from hsc.nets.deeplab import DeepLab
+from hsc.nets.segmentation import SegmentationNetwork
 from hsc.report.panels import Panel
 from hsc.segmentation.inference import predict_labels
 from hsc.store import CamReader
@@ -29,7 +29,7 @@ def make_panels(
     folder: VocFolder,
     cams: CamReader,
     label_folders: dict[str, Path],
-    network: DeepLab,
+    network: SegmentationNetwork,
     scales: Sequence[float],
     flip: bool,
     pictures: int,

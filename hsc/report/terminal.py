@@ -8,6 +8,7 @@ from hsc.report.timings import Timing, total_seconds
 from hsc.report.words import method
 
 _HEAD = ("", "pictures", "mIoU (%)", "time")
+_SEGMENTATION = ("train_segmentation", "evaluate_rounds", "predict_segmentation", "evaluate@val")
 _LINES = (
     ("data set", None, ("prepare_data",)),
     ("backbone", None, ("prepare_backbone",)),
@@ -15,7 +16,7 @@ _LINES = (
     ("seeds", "seeds", ("make_seeds",)),
     ("+ CRF", "crf", ("refine_crf", "evaluate@crf")),
     ("masks", "masks", ("label_affinity", "train_affinity", "refine_masks", "evaluate@masks")),
-    ("prediction", "val", ("train_segmentation", "predict_segmentation", "evaluate@val")),
+    ("prediction", "val", _SEGMENTATION),
 )
 """A line's title, the key of its score, the stages that lead to it."""
 

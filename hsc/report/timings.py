@@ -1,6 +1,6 @@
 """What each stage took, from the records that stages keep of themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,6 @@ class Stage:
     purpose: str
     folder: Literal["outputs", "metrics"]
     product: str
-    of_psa: bool = False
 
 
 STAGES = (
@@ -31,11 +30,13 @@ STAGES = (
     Stage("infer_cams", "infer_cams", "its CAMs", "outputs", "cams.h5"),
     Stage("make_seeds", "make_seeds", "the seeds, their scores", "outputs", "seeds"),
     Stage("refine_crf", "refine_crf", "the seeds + CRF", "outputs", "crf"),
-    Stage("label_affinity", "label_affinity", "PSA's labels", "outputs", "affinity_labels", True),
-    Stage("train_affinity", "train_affinity", "PSA's network", "outputs", "affinity.pt", True),
+    Stage("label_affinity", "label_affinity", "PSA's labels", "outputs", "affinity_labels"),
+    Stage("train_affinity", "train_affinity", "PSA's network", "outputs", "affinity.pt"),
     Stage("refine_masks", "refine_masks", "the masks", "outputs", "masks"),
     Stage("train_segmentation", "train_segmentation", "the segmentation network", "outputs",
           "segmentation.pt"),
+    Stage("evaluate_rounds", "evaluate_rounds", "scores of AuxSegNet's rounds", "metrics",
+          "rounds.json"),
     Stage("predict_segmentation", "predict_segmentation", "its predictions", "outputs",
           "predictions"),
     Stage("evaluate@crf", "evaluate", "scores of the seeds + CRF", "metrics", "crf.json"),
@@ -57,18 +58,23 @@ class Timing:
 
 
 def read_timings(
-    outputs: Path, metrics: Path, psa: bool, records: Path, progress: Progress = unseen
+    outputs: Path,
+    metrics: Path,
+    off: Container[str],
+    records: Path,
+    progress: Progress = unseen,
 ) -> tuple[Timing, ...]:
     """One for each of STAGES, found by the bytes of what it made, which takes a while for many.
 
-    progress: called with the number of stages done and of all.
+    off: names of the stages that have nothing to do in the run. progress: called with the number of
+    stages done and of all.
     """
     folders = {"outputs": outputs, "metrics": metrics}
     found = []
     for stage in follow(STAGES, len(STAGES), progress):
         product = folders[stage.folder] / stage.product
         record = find_record(stage.script, product, records) if product.exists() else None
-        found.append(Timing(stage, product.exists(), stage.of_psa and not psa, record))
+        found.append(Timing(stage, product.exists(), stage.name in off, record))
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ from hsc.params.base import FetchParams
 from hsc.params.recipe import WarmupParams
 from hsc.params.run import method_title
 from hsc.report.facts import Facts, Training
-from hsc.report.papers import Published
+from hsc.report.papers import OF_AUXSEGNET, Published
 from hsc.report.reading import Origin, plain
 
 PAPERS_DATA = "voc2012"
@@ -21,6 +21,13 @@ TRAINING_TITLES = {
     "train_segmentation": "Segmentation network",
 }
 _HEADS = {"aspp": "DeepLab-ASPP", "largefov": "DeepLab v1"}
+_AUXSEGNET_TERMS = {
+    "classification": "the tags",
+    "saliency": "saliency",
+    "refined_saliency": "saliency, refined by the affinity",
+    "segmentation": "the pseudo labels",
+    "refined_segmentation": "the pseudo labels, refined by the affinity",
+}
 _TERMS = {
     "classification": "the tags",
     "minimum": "SEAM: little elsewhere",
@@ -67,10 +74,14 @@ def _given(facts: Facts) -> str:
         f"The pipeline is given {pictures} and their tags: which {classes} are on a picture, but "
         "not where."
     )
-    if facts.method.baseline.needs_saliency:
+    if _has_saliency(facts):
         source = f" ({data.saliency.source})" if data else ""
         text += f" It is given saliency maps{source} too: where something is, but not what."
     return text
+
+
+def _has_saliency(facts: Facts) -> bool:
+    return facts.method.baseline.needs_saliency or facts.run.segmentation == "auxsegnet"
 
 
 def _trained(facts: Facts) -> str:
@@ -100,11 +111,24 @@ def _masks(facts: Facts) -> str:
         if facts.run.psa.enabled
         else "these are the masks, since PSA is off"
     )
-    network = facts.recipe.segmentation_network
     return (
         "The CAMs above a threshold are the seeds, a dense CRF moves their borders to the edges in "
-        f"the picture, and {masks}. A segmentation network ({_HEADS[network.head.kind]}, "
-        f"backbone {network.backbone}) is trained on the masks as if they were the truth."
+        f"the picture, and {masks}. {_segmentation(facts)}"
+    )
+
+
+def _segmentation(facts: Facts) -> str:
+    if facts.run.segmentation == "auxsegnet":
+        rounds = facts.recipe.train_segmentation.auxsegnet.rounds
+        return (
+            f"A segmentation network (AuxSegNet, backbone {facts.recipe.network.backbone}) is "
+            "trained on what CAMs and saliency agree about, and labels the pictures anew after "
+            f"each of {rounds} rounds; it does not use the masks."
+        )
+    network = facts.recipe.segmentation_network
+    return (
+        f"A segmentation network ({_HEADS[network.head.kind]}, backbone {network.backbone}) is "
+        "trained on the masks as if they were the truth."
     )
 
 
@@ -155,7 +179,7 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
             "not to be compared."
         )
     masks_by = "PSA" if facts.run.psa.enabled else "CRF"
-    others = [row.method for row in rows if row.masks_by != masks_by]
+    others = [row.method for row in rows if row.masks_by not in (masks_by, None)]
     if others:
         ours = "those of PSA" if facts.run.psa.enabled else "the CRF's"
         theirs = "the CRF's" if facts.run.psa.enabled else "of PSA"
@@ -163,6 +187,8 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
     trained = [f"{row.method} with {row.network}" for row in rows if row.network is not None]
     if trained:
         notes.append(f"Published on val: {', '.join(trained)}.")
+    if OF_AUXSEGNET in rows:
+        notes.append("AuxSegNet's figure is of its own paper.")
     return notes
 
 
@@ -182,14 +208,15 @@ def flow(facts: Facts) -> tuple[Step, ...]:
     seeds = facts.scores.get("seeds")
     cut = f"CAMs above {seeds.threshold:.2f}" if seeds and seeds.threshold is not None else "CAMs"
     given = f"{data.splits['train_aug']} pictures, {data.classes} classes" if data else "pictures"
-    network = facts.recipe.segmentation_network
+    head = _HEADS[facts.recipe.segmentation_network.head.kind]
+    network = "AuxSegNet" if run.segmentation == "auxsegnet" else head
     return (
-        Step("Tags and saliency" if facts.method.baseline.needs_saliency else "Tags", given),
+        Step("Tags and saliency" if _has_saliency(facts) else "Tags", given),
         Step("CAMs", method(facts)),
         Step("Seeds", cut, *_figure(facts, "seeds")),
         Step("+ CRF", "to the edges", *_figure(facts, "crf")),
         Step("Masks", "PSA" if run.psa.enabled else "the CRF's", *_figure(facts, "masks")),
-        Step(_HEADS[network.head.kind], "on val", *_figure(facts, "val")),
+        Step(network, "on val", *_figure(facts, "val")),
     )
 
 
@@ -204,13 +231,16 @@ def term(name: str, training: Training) -> str:
     """What a column of a loss table is; empty where there is nothing to say."""
     if name == "loss":
         return "the weighted sum" if len(training.terms) > 2 else ""
-    return _TERMS.get(name, "")
+    terms = _AUXSEGNET_TERMS if "segmentation" in training.terms else _TERMS
+    return terms.get(name, "")
 
 
 def origin(start: Origin) -> str:
     """What a network started from."""
     if start.kind == "none":
         return "random weights"
+    if start.kind == "CAM network":
+        return "the CAM network"
     if start.source is None:
         return "the warm-up of prepare_backbone"
     trained_on = f", trained on {start.supervision}" if start.supervision else ""
@@ -218,6 +248,7 @@ def origin(start: Origin) -> str:
     return f"{start.source} (layout {start.layout}){trained_on}{more}"
 
 
+_FIRST = ("seed", "data", "debug", "baseline", "contrast", "segmentation")
 Section = tuple[str, dict[str, str]]
 """A name, and values by key."""
 
@@ -226,7 +257,10 @@ def settings(facts: Facts) -> tuple[list[Section], list[Section]]:
     """The parameters that have a say in this run: those of params.yaml, those of the recipe."""
     run, recipe = plain(facts.run), plain(facts.recipe)
     baseline, psa = facts.run.baseline, facts.run.psa.enabled
-    first = {key: run[key] for key in ("seed", "data", "debug", "baseline", "contrast")}
+    unused = set() if psa else {"train_affinity", "refine_masks"}
+    if facts.run.segmentation == "auxsegnet":
+        unused.add("segmentation_network")
+    first = {key: run[key] for key in _FIRST}
     what = [("", first), ("seeds", run["seeds"])]
     what.append(("psa", run["psa"] if psa else {"enabled": False}))
     constants = zip(facts.method.names, facts.method.settings, strict=False)
@@ -235,7 +269,9 @@ def settings(facts: Facts) -> tuple[list[Section], list[Section]]:
     for name, values in recipe.items():
         if name in ("train_cam", "infer_cams", "refine_crf"):
             how.append((f"{name}.{baseline}", values[baseline]))
-        elif psa or name not in ("train_affinity", "refine_masks"):
+        elif name in ("train_segmentation", "predict_segmentation"):
+            how.append((f"{name}.{facts.run.segmentation}", values[facts.run.segmentation]))
+        elif name not in unused:
             how.append((name, values))
     return [_section(*each) for each in what], [_section(*each) for each in how]
 

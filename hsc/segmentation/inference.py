@@ -1,4 +1,4 @@
-"""DeepLab inference: class probabilities and labels of whole pictures.
+"""Inference of a segmentation network: class probabilities and labels of whole pictures.
 
 Letters: B pictures of a batch, C foreground classes, H W pixels.
 """
@@ -20,12 +20,14 @@ from hsc.crf.dense import CrfConfig, refine_prediction
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
-from hsc.nets.deeplab import DeepLab, load_deeplab
+from hsc.nets.segmentation import SegmentationNetwork, load_segmentation
 from hsc.nets.weights import check_classes
 from hsc.params.segmentation import PredictParams
 
 
-def predict_logits(network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+def predict_logits(
+    network: SegmentationNetwork, batches: Sequence[Tensor], size: tuple[int, int]
+) -> Tensor:
     """Mean of the logits over scales and flips: (C+1, H, W) float32.
 
     batches: one (1 or 2, 3, h', w') a scale, the second picture being the mirror image.
@@ -35,7 +37,7 @@ def predict_logits(network: DeepLab, batches: Sequence[Tensor], size: tuple[int,
 
 @torch.no_grad()
 def predict_batch(
-    network: DeepLab, batches: Sequence[Tensor], size: tuple[int, int], pictures: int
+    network: SegmentationNetwork, batches: Sequence[Tensor], size: tuple[int, int], pictures: int
 ) -> Tensor:
     """The same for several pictures of one size: (B, C+1, H, W) float32.
 
@@ -52,7 +54,7 @@ def predict_batch(
 
 
 def predict_labels(
-    network: DeepLab,
+    network: SegmentationNetwork,
     folder: VocFolder,
     ids: Sequence[str],
     scales: Sequence[float],
@@ -83,7 +85,7 @@ def predict_labels(
 
 
 def _all_logits(
-    network: DeepLab,
+    network: SegmentationNetwork,
     folder: VocFolder,
     ids: Sequence[str],
     scales: Sequence[float],
@@ -108,7 +110,7 @@ def predict_split(
 
     Raises HscError, at the first item, for weights of another kind or of other classes.
     """
-    network, spec = load_deeplab(weights)
+    network, spec = load_segmentation(weights)
     check_classes(weights, spec, folder.class_names)
     yield from predict_labels(
         network, folder, folder.ids(split), how.scales, how.flip, detect_runtime(), progress,

@@ -1,4 +1,4 @@
-"""Prediction of new pictures: any files, of any sizes, with a trained DeepLab.
+"""Prediction of new pictures: any files, of any sizes, with a trained network.
 
 Pictures of one size share a batch. One that cannot be read, or is too large for the memory, has no
 result; the others have theirs.
@@ -32,7 +32,7 @@ from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
 from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
-from hsc.nets.deeplab import DeepLab, load_deeplab
+from hsc.nets.segmentation import SegmentationNetwork, load_segmentation
 from hsc.params.segmentation import PredictParams
 from hsc.segmentation.inference import predict_batch
 from hsc.segmentation.prediction_files import (
@@ -150,7 +150,7 @@ def override(
     """
     if crf and recipe.crf is None:
         raise PredictionError(
-            "--crf: the recipe's predict_segmentation.crf is null; write its kernels there "
+            "--crf: crf is null in the recipe's predict_segmentation; write its kernels there "
             "(docs/segmentation.md has those published)"
         )
     for scale in scales:
@@ -181,7 +181,7 @@ def predict_with_weights(
     Writes the legend and the shares too. Returns the results and the C+1 names, background first.
     Raises HscError for weights of another kind.
     """
-    network, spec = load_deeplab(weights)
+    network, spec = load_segmentation(weights)
     names = ["background", *spec["class_names"]]
     runtime = detect_runtime()
     output = Output(folder, how.crf, max_side, overlays)
@@ -196,7 +196,7 @@ def predict_with_weights(
 
 
 def predict_pictures(
-    network: DeepLab,
+    network: SegmentationNetwork,
     paths: Sequence[Path],
     how: PredictParams,
     output: Output,
@@ -229,7 +229,11 @@ def predict_pictures(
 
 
 def _predict(
-    network: DeepLab, item: Batch | Failure, flip: bool, probabilities: bool, runtime: Runtime
+    network: SegmentationNetwork,
+    item: Batch | Failure,
+    flip: bool,
+    probabilities: bool,
+    runtime: Runtime,
 ) -> Iterator[Prediction | Failure]:
     if isinstance(item, Failure):
         yield item
@@ -247,7 +251,7 @@ def _predict(
 
 
 def _scores(
-    network: DeepLab, batch: Batch, flip: bool, probabilities: bool, runtime: Runtime
+    network: SegmentationNetwork, batch: Batch, flip: bool, probabilities: bool, runtime: Runtime
 ) -> NDArray:
     """Labels (B, h, w) uint8 or probabilities (B, C+1, h, w) float32."""
     scaled = [normalise(pictures.to(runtime.device)) for pictures in batch.scaled]

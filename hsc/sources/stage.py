@@ -39,13 +39,13 @@ class Where:
     """Where and how a data set is made, and for what.
 
     downloads: folder of the archives that are fetched. processes: changes nothing but the time.
-    bars: shows the progress. needs_saliency: whether the run will ask for maps.
+    bars: shows the progress. saliency_for: what in the run will ask for maps, "" for nothing.
     """
 
     downloads: Path
     processes: int = 1
     bars: Bars = silent
-    needs_saliency: bool = False
+    saliency_for: str = ""
 
 
 def read_kind(values: Mapping[str, Any], source: Path) -> DataParams:
@@ -69,7 +69,7 @@ def make(how: DataParams, root: Path, where: Where) -> Facts:
     data set will not have, and, before anything is done, for files in `root` that were not made
     here.
     """
-    _check_saliency_choice(how, where.needs_saliency)
+    _check_saliency_choice(how, where.saliency_for)
     with made_folder(root, _ADVICE) as partial:
         facts = _make(how, partial, where)
         data = VocFolder(partial)
@@ -77,12 +77,12 @@ def make(how: DataParams, root: Path, where: Where) -> Facts:
         return summarise(data, where.bars("reading sizes", "image")) | facts
 
 
-def _check_saliency_choice(how: DataParams, needed: bool) -> None:
+def _check_saliency_choice(how: DataParams, asking: str) -> None:
     """Told before anything is fetched."""
-    if needed and getattr(how, "saliency", None) == "none":
+    if asking and getattr(how, "saliency", None) == "none":
         raise SaliencyError(
-            "prepare_data.saliency is none, but baseline is eps, which needs maps; take another "
-            "source of saliency, or another baseline"
+            f"prepare_data.saliency is none, but {asking}, which needs maps; take another source "
+            "of saliency, or another method"
         )
 
 

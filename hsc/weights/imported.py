@@ -7,6 +7,7 @@
 | `torchvision` | ImageNet weights of ResNet-50 or ResNet-101, a file or a name | backbone |
 | `resnet101s` | ImageNet weights of ResNet-101 with a deep stem | backbone |
 | `deeplabv2` | the DeepLab published with HSC, on that | deeplab |
+| `auxsegnet` | AuxSegNet | auxsegnet |
 | `timm` | weights of a network of timm: a file, `package:NAME`, or `hub` | backbone |
 | `own` | a weights file of this package | what it is |
 | `psa` | PSA's AffinityNet | affinity |
@@ -36,7 +37,13 @@ from hsc.data.classes import VOC_CLASSES
 from hsc.nets.backbones import backbone_names, build_backbone
 from hsc.nets.timm_backbone import ANY_NAME, is_timm
 from hsc.nets.weights import check_state, load_any, load_foreign, save_weights
-from hsc.weights import mxnet, published, published_deeplab, timm_weights
+from hsc.weights import (
+    mxnet,
+    published,
+    published_auxsegnet,
+    published_deeplab,
+    timm_weights,
+)
 from hsc.weights.supervision import (
     MASKS,
     OF_KIND,
@@ -46,7 +53,16 @@ from hsc.weights.supervision import (
     without_head,
 )
 
-LAYOUTS = ("mxnet", "torchvision", "resnet101s", "deeplabv2", "timm", "own", *published.LAYOUTS)
+LAYOUTS = (
+    "mxnet",
+    "torchvision",
+    "resnet101s",
+    "deeplabv2",
+    "auxsegnet",
+    "timm",
+    "own",
+    *published.LAYOUTS,
+)
 """The names that a recipe or the command line may give."""
 
 TORCHVISION = ("resnet50", "resnet101")
@@ -239,6 +255,11 @@ def translate(
         converted = published_deeplab.convert(state, path, len(class_names))
         return Imported(
             "deeplab", published_deeplab.deeplab_spec(class_names), converted, trained_on
+        )
+    if layout == "auxsegnet":
+        converted = published_auxsegnet.convert(state, path, len(class_names))
+        return Imported(
+            "auxsegnet", published_auxsegnet.auxsegnet_spec(class_names), converted, trained_on
         )
     if parts := segmentation_parts(state):
         refuse_masks(path, f"it has a segmentation head ({', '.join(parts)})", supervision)

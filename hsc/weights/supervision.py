@@ -29,10 +29,16 @@ OF_LAYOUT = {
     "hsc": "tags and saliency",
     "psa": "tags",
     "deeplabv2": MASKS,
+    "auxsegnet": "tags and saliency",
 }
 """By layout (`hsc.weights.imported`) what its weights were trained on."""
 
-OF_KIND = {"cam": "tags", "affinity": "tags", "deeplab": MASKS}
+OF_KIND = {
+    "cam": "tags",
+    "affinity": "tags",
+    "deeplab": MASKS,
+    "auxsegnet": "tags and saliency",
+}
 """The same by kind of our own weights files; a backbone's file says it itself."""
 
 # The heads of torchvision, of mmsegmentation, of the published DeepLabs and of ours. A plain

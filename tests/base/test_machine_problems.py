@@ -68,7 +68,10 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
     ("stage", "words"),
     [
         ("train_cam", ["batch_size", "crop_size", "crf_size", "HSC_PRECISION", "HSC_WORKERS"]),
-        ("train_segmentation", ["train_segmentation.batch_size", "crop_size", "HSC_PRECISION"]),
+        (
+            "train_segmentation",
+            ["train_segmentation.NETWORK.batch_size", "crop_size", "HSC_PRECISION"],
+        ),
         ("infer_cams", ["infer_cams.BASELINE.scales", "HSC_PRECISION"]),
         ("refine_crf", ["HSC_PROCESSES"]),
         ("predict", ["--max-side", "--batch", "--scales"]),

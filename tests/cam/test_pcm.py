@@ -111,6 +111,17 @@ def test_propagate_computes_in_float32_under_autocast() -> None:
     assert torch.equal(found, expected)
 
 
+def test_float64_stays_float64() -> None:
+    """Elsewhere gradients are compared to 1e-9, which float32 in between would spoil."""
+    random = torch.Generator().manual_seed(0)
+    cam, embedding = (
+        torch.rand(1, channels, 5, 5, generator=random, dtype=torch.float64) for channels in (3, 4)
+    )
+    found = propagate(cam, embedding)
+    assert found.dtype == torch.float64
+    assert (found - propagate(cam.float(), embedding.float())).abs().max() > 0
+
+
 def test_the_module_s_shape_and_range() -> None:
     module = PixelCorrelation(4, 6, low=3, mid=5, embedding=7)
     found = module(torch.randn(2, 4, 4, 5), torch.randn(2, 3, 16, 20), features())

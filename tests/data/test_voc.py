@@ -233,7 +233,7 @@ def test_truncated_mask(root: Path, cut: int) -> None:
 
 def test_missing_saliency(root: Path) -> None:
     (root / "Saliency" / "a.png").unlink()
-    with pytest.raises(HscError, match=r"a\.png: no such saliency map, and EPS needs one"):
+    with pytest.raises(HscError, match=r"a\.png: no such saliency map, and EPS and AuxSegNet need"):
         VocFolder(root).saliency("a")
 
 

@@ -11,7 +11,8 @@ from torch import nn
 from hsc.base.errors import HscError
 from hsc.cam.network import ContextProjector, cam_network, load_cam_network
 from hsc.nets.backbones import build_backbone, load_backbone
-from hsc.nets.deeplab import Aspp, LargeFov, deeplab_network, load_deeplab
+from hsc.nets.deeplab import Aspp, LargeFov, deeplab_network
+from hsc.nets.segmentation import load_segmentation
 from hsc.nets.small_resnet import SmallResNet
 from hsc.nets.weights import check_classes, save_weights
 
@@ -150,7 +151,7 @@ def test_weights_of_another_head_are_refused(tmp_path: Path) -> None:
     state = deeplab_network(DEEPLAB).state_dict()
     save_weights(path, "deeplab", DEEPLAB | {"head": LARGEFOV}, state)
     with pytest.raises(HscError) as caught:
-        load_deeplab(path)
+        load_segmentation(path)
     text = str(caught.value)
     assert text.startswith(f"{path}: weights of another network: missing head.layers.0.0.weight")
     assert "unexpected head.mix.0.weight" in text
@@ -162,7 +163,7 @@ def test_a_deeplab_of_an_older_specification_is_refused(tmp_path: Path) -> None:
     old = {key: value for key, value in DEEPLAB.items() if key != "head"}
     save_weights(path, "deeplab", old, {})
     with pytest.raises(HscError, match=r"its specification has no 'head', .* run train_segment"):
-        load_deeplab(path)
+        load_segmentation(path)
 
 
 @pytest.mark.parametrize("build", [cam_network, deeplab_network])
@@ -188,7 +189,7 @@ def test_a_deeplab_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "segmentation.pt"
     network = deeplab_network(DEEPLAB)
     save_weights(path, "deeplab", DEEPLAB, network.state_dict())
-    loaded, spec = load_deeplab(path)
+    loaded, spec = load_segmentation(path)
     assert spec == DEEPLAB
     assert not loaded.training
     image = torch.randn(1, 3, 16, 16)
@@ -198,8 +199,8 @@ def test_a_deeplab_comes_back(tmp_path: Path) -> None:
 def test_weights_of_another_kind_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "cam.pt"
     save_weights(path, "cam", CAM, cam_network(CAM).state_dict())
-    with pytest.raises(HscError, match=r"cam\.pt: expected deeplab weights"):
-        load_deeplab(path)
+    with pytest.raises(HscError, match=r"cam\.pt: expected deeplab or auxsegnet weights"):
+        load_segmentation(path)
     with pytest.raises(HscError, match=r"cam\.pt: expected backbone weights"):
         load_backbone(SmallResNet(CAM["widths"]), path, CAM)
 

@@ -209,11 +209,11 @@ def test_wrong_values_in_params_are_named(house: House, key: str, value: Any) ->
         ("segmentation_network.head.kind", "fcn"),
         ("segmentation_network.head.norm_momentum", 0),
         ("segmentation_network.head.dilation", 12),  # of the other head
-        ("train_segmentation.initial_weights", "coco"),
-        ("train_segmentation.initial_weights", {"weights": "a.pth", "layout": "coco"}),
-        ("train_segmentation.augmentation.hsv", 91),
-        ("predict_segmentation.crf", True),
-        ("predict_segmentation.crf", {"iterations": 10}),
+        ("train_segmentation.deeplab.initial_weights", "coco"),
+        ("train_segmentation.deeplab.initial_weights", {"weights": "a.pth", "layout": "coco"}),
+        ("train_segmentation.deeplab.augmentation.hsv", 91),
+        ("predict_segmentation.deeplab.crf", True),
+        ("predict_segmentation.deeplab.crf", {"iterations": 10}),
     ],
 )
 def test_wrong_values_in_a_recipe_are_named(house: House, key: str, value: Any) -> None:
@@ -314,7 +314,7 @@ def test_what_is_not_used_may_be_anything(house: House) -> None:
 def test_a_backbone_may_have_widths_of_its_own(house: House) -> None:
     found = house.load()[1].network.backbone_spec
     assert found == {"backbone": "small", "widths": [16, 32, 64, 96], "output_stride": 4}
-    house.edit(house.recipe, "train_segmentation.initial_weights", "none")
+    house.edit(house.recipe, "train_segmentation.deeplab.initial_weights", "none")
     house.edit(house.recipe, "network.widths", None)
     assert house.load()[1].network.backbone_spec["widths"] is None
     house.remove(house.recipe, "network.widths")
@@ -353,10 +353,14 @@ def test_both_networks_share_what_one_backbone_prepares(house: House, key: str) 
     value = {"backbone": "resnet101", "widths": [16, 32, 64, 97]}[key]
     house.edit(house.recipe, f"segmentation_network.{key}", value)
     message = house.message()
-    for part in (str(house.recipe), "train_segmentation.initial_weights", "segmentation_network"):
+    for part in (
+        str(house.recipe),
+        "train_segmentation.deeplab.initial_weights",
+        "segmentation_network",
+    ):
         assert part in message
     for other in ("none", {"weights": "IMAGENET1K_V2", "layout": "torchvision"}):
-        house.edit(house.recipe, "train_segmentation.initial_weights", other)
+        house.edit(house.recipe, "train_segmentation.deeplab.initial_weights", other)
         assert getattr(house.load()[1].segmentation_network, key) == (
             tuple(value) if key == "widths" else value
         )
@@ -365,9 +369,12 @@ def test_both_networks_share_what_one_backbone_prepares(house: House, key: str) 
 def test_a_pooled_norm_needs_more_than_one_picture(house: House) -> None:
     house.edit(house.recipe, "segmentation_network.head.pooled_norm", True)
     house.load()
-    house.edit(house.recipe, "train_segmentation.batch_size", 1)
+    house.edit(house.recipe, "train_segmentation.deeplab.batch_size", 1)
     message = house.message()
-    for part in ("segmentation_network.head.pooled_norm", "train_segmentation.batch_size is 1"):
+    for part in (
+        "segmentation_network.head.pooled_norm",
+        "train_segmentation.deeplab.batch_size is 1",
+    ):
         assert part in message
     house.edit(house.recipe, "segmentation_network.head.pooled_norm", False)
     house.load()
@@ -384,15 +391,15 @@ def test_the_other_head_has_keys_of_its_own(house: House) -> None:
 
 
 def test_a_crf_on_the_predictions(house: House) -> None:
-    assert house.load()[1].predict_segmentation.crf is None
+    assert house.load()[1].predict_segmentation.deeplab.crf is None
     kernels = {
         "iterations": 10, "gaussian_sxy": 1, "gaussian_compat": 3, "bilateral_sxy": 67,
         "bilateral_srgb": 3, "bilateral_compat": 4,
     }  # fmt: skip
-    house.edit(house.recipe, "predict_segmentation.crf", kernels)
-    assert house.load()[1].predict_segmentation.crf == CrfConfig(**kernels)
-    house.edit(house.recipe, "predict_segmentation.crf.gaussian_sxy", 0)
-    assert "predict_segmentation.crf.gaussian_sxy" in house.message()
+    house.edit(house.recipe, "predict_segmentation.deeplab.crf", kernels)
+    assert house.load()[1].predict_segmentation.deeplab.crf == CrfConfig(**kernels)
+    house.edit(house.recipe, "predict_segmentation.deeplab.crf.gaussian_sxy", 0)
+    assert "predict_segmentation.deeplab.crf.gaussian_sxy" in house.message()
 
 
 @pytest.mark.parametrize(
@@ -405,9 +412,9 @@ def test_a_crf_on_the_predictions(house: House) -> None:
 )
 def test_one_range_of_sizes(house: House, changes: dict[str, Any], words: str) -> None:
     for key, value in changes.items():
-        house.edit(house.recipe, f"train_segmentation.augmentation.{key}", value)
+        house.edit(house.recipe, f"train_segmentation.deeplab.augmentation.{key}", value)
     message = house.message()
-    assert f"{house.recipe}: train_segmentation.augmentation: " in message
+    assert f"{house.recipe}: train_segmentation.deeplab.augmentation: " in message
     assert words in message
 
 
@@ -555,7 +562,7 @@ def test_a_trial_differs_from_its_recipe_in_sizes_only(path: Path, tmp_path: Pat
     assert changed <= {
         "limit", "train", "val", "scored_train", "steps", "batch_size", "checkpoint_every",
         "view2_size", "crf_size", "crop_size", "resize_longest", "scales", "pictures", "epochs",
-        "sizes",
+        "sizes", "rounds",
     }  # fmt: skip
     assert trial.get("prepare_data.limit", 8) == trial.get("prepare_data.train", 8) == 8
     assert all(value == 2 for key, value in trial.items() if key.endswith(".steps")

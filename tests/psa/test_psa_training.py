@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from hsc.base.errors import HscError
+from hsc.base.off import NO_STEPS
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
 from hsc.params.recipe import NetworkParams, TrainAffinityParams
 from hsc.psa.loss import affinity_loss, pair_sums
 from hsc.psa.network import load_affinity_network
-from hsc.psa.off import NO_STEPS
 from hsc.psa.pairs import pair_labels, pair_offsets
 from hsc.psa.training import AffinityObjective, train_affinity
 

@@ -203,7 +203,7 @@ def test_what_stages_took(page: str) -> None:
     cached = re.search(r"<tr><th scope=\"row\">infer_cams</th>.*?</tr>", page, re.DOTALL)
     assert cached is not None
     assert "from the cache, not timed on this machine" in cached[0]
-    assert "1 min 15 s in 1 of 15 stages" in page
+    assert "1 min 15 s in 1 of 16 stages" in page
     assert "2.0.1 (train_cam)" in page
 
 
@@ -304,3 +304,23 @@ def test_neither_torch_nor_dvc_is_imported() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == ""
+
+
+def test_rounds_of_auxsegnet_are_a_table(tmp_path: Path, run: Run) -> None:
+    made = make_run(tmp_path / "run", "shapes", ODD, segmentation="auxsegnet")
+    text = render(gather(made.where))
+    parsed = Tags(text)
+    assert not parsed.wrong
+    assert not parsed.open
+    for row in ("round 0", "round 1", "round 2"):
+        assert f'<th scope="row">{row}</th>' in text
+    assert "<td>49.5</td><td>85.6</td><td>42.9</td><td>70.2</td>" in text
+    assert "round 0" not in render(gather(run.where))
+
+
+def test_rounds_that_were_not_scored_are_missing(tmp_path: Path) -> None:
+    made = make_run(tmp_path / "run", "shapes", ODD, segmentation="auxsegnet")
+    made.remove("metrics/rounds.json")
+    facts = gather(made.where)
+    assert [missing.stage for missing in facts.missing] == ["evaluate_rounds"]
+    assert facts.rounds == {}

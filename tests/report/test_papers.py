@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from hsc.report.papers import EPS, FIGURES, HSC, PPC, SEAM, published
+from hsc.report.papers import EPS, FIGURES, HSC, OF_AUXSEGNET, PPC, SEAM, published
 
 TABLES = """
 SEAM        55.4 56.8 63.6 64.5
@@ -29,7 +29,7 @@ def test_the_figures_are_the_papers() -> None:
 def test_every_method_of_the_parameters_is_known_or_has_no_paper() -> None:
     papers = {"none": {"seam": SEAM, "eps": EPS}, "ppc": PPC, "hsc": HSC}
     for baseline, contrast in itertools.product(("seam", "eps"), papers):
-        first, *rest = published(baseline, contrast)
+        first, *rest = published(baseline, contrast, "deeplab")
         expected = papers[contrast]
         assert first.paper is (expected[baseline] if isinstance(expected, dict) else expected)
         assert [row.method for row in rest] == ([] if contrast == "none" else [baseline.upper()])
@@ -38,7 +38,13 @@ def test_every_method_of_the_parameters_is_known_or_has_no_paper() -> None:
 
 @pytest.mark.parametrize("contrast", ["none", "ppc", "hsc"])
 def test_the_plain_baseline_has_none(contrast: str) -> None:
-    assert published("cam", contrast) == ()
+    assert published("cam", contrast, "deeplab") == ()
+
+
+def test_auxsegnet_comes_last() -> None:
+    assert published("cam", "none", "auxsegnet") == (OF_AUXSEGNET,)
+    assert published("eps", "hsc", "auxsegnet")[-1] is OF_AUXSEGNET
+    assert len(published("eps", "hsc", "auxsegnet")) == 3
 
 
 def test_masks_of_the_crf_are_the_seeds_with_crf() -> None:

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from hsc.base.errors import HscError
+from hsc.base.off import write_off_file
 from hsc.base.run_record import RunRecord
-from hsc.psa.off import write_off_file
 from hsc.report.provenance import (
     Change,
     Weights,

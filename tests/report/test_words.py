@@ -112,7 +112,7 @@ def test_thresholds(facts: Facts) -> None:
 
 
 def notes(facts: Facts) -> str:
-    rows = published(facts.run.baseline, facts.run.contrast)
+    rows = published(facts.run.baseline, facts.run.contrast, facts.run.segmentation)
     return " ".join(words.paper_notes(facts, rows))
 
 
@@ -172,3 +172,33 @@ def test_saliency_is_named_by_its_source(facts: Facts) -> None:
 def test_an_absent_key_is_no_score() -> None:
     found = Scores.model_validate({"split": "val", "images": 0, "mIoU": None})
     assert (found.miou, found.iou, found.threshold) == (None, {}, None)
+
+
+@pytest.fixture(scope="module")
+def auxsegnet(tmp_path_factory: pytest.TempPathFactory) -> Facts:
+    folder = tmp_path_factory.mktemp("auxsegnet") / "run"
+    return gather(make_run(folder, "shapes", ("zebra",), segmentation="auxsegnet").where)
+
+
+def test_auxsegnet_is_told_as_what_it_is(auxsegnet: Facts) -> None:
+    text = words.summary(auxsegnet)
+    assert "A segmentation network (AuxSegNet, backbone small) is trained on what CAMs" in text
+    assert "after each of 3 rounds; it does not use the masks." in text
+    assert "It is given saliency maps" in text
+    first, *_, last = words.flow(auxsegnet)
+    assert (first.title, last.title) == ("Tags and saliency", "AuxSegNet")
+    training = auxsegnet.trainings["train_segmentation"]
+    assert words.term("saliency", training) == "saliency"
+    assert words.term("refined_segmentation", training).endswith("refined by the affinity")
+    assert words.term("saliency", auxsegnet.trainings["train_cam"]) == "EPS: saliency"
+    assert words.origin(auxsegnet.segmentation.initial_weights) == "the CAM network"
+
+
+def test_only_its_own_parameters_are_shown(auxsegnet: Facts, facts: Facts) -> None:
+    def sections(facts: Facts) -> set[str]:
+        return {name for name, _ in words.settings(facts)[1]}
+
+    assert "train_segmentation.auxsegnet" in sections(auxsegnet)
+    assert "segmentation_network" not in sections(auxsegnet)
+    assert "train_segmentation.deeplab" in sections(facts)
+    assert "segmentation_network" in sections(facts)

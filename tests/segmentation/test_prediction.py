@@ -373,7 +373,7 @@ def test_options_win_over_the_recipe() -> None:
 
 def test_there_is_no_crf_without_kernels() -> None:
     assert override(ONCE, (), None, False) == ONCE
-    with pytest.raises(HscError, match=r"^--crf: the recipe's predict_segmentation\.crf is null"):
+    with pytest.raises(HscError, match=r"^--crf: crf is null in the recipe's predict_seg"):
         override(ONCE, (), None, True)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hsc.base.errors import HscError
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.checkpoints import ResumeFile
-from hsc.nets.deeplab import load_deeplab
+from hsc.nets.segmentation import load_segmentation
 from hsc.nets.small_resnet import SmallResNet
 from hsc.params.base import ImportParams
 from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
@@ -117,7 +117,7 @@ def test_training_learns_and_writes_a_network(training: Train) -> None:
     output, (history, _) = training("a")
     assert [row["step"] for row in history] == list(range(8))
     assert history[-1]["loss"] < history[0]["loss"]
-    network, spec = load_deeplab(output)
+    network, spec = load_segmentation(output)
     assert len(spec["class_names"]) == 8
     assert spec["head"]["dropout"] == 0.5
     assert network(torch.zeros(1, 3, 20, 24)).shape == (1, 9, 20, 24)
@@ -152,7 +152,7 @@ def test_dropout_is_at_work(
     head = tiny_segmentation_network.head.model_copy(update={"dropout": 0.0})
     with_dropout, _ = training("a")
     without, _ = training("b", network=tiny_segmentation_network.model_copy(update={"head": head}))
-    a, b = (load_deeplab(path)[0].state_dict() for path in (with_dropout, without))
+    a, b = (load_segmentation(path)[0].state_dict() for path in (with_dropout, without))
     assert not torch.equal(a["classifier.weight"], b["classifier.weight"])
 
 
@@ -203,7 +203,7 @@ def test_the_warm_up_s_weights_are_recorded(training: Train, tiny_backbone: Path
     output, (_, origin) = training("a")
     digest = hashlib.sha256(tiny_backbone.read_bytes()).hexdigest()
     assert origin == {"kind": "warm-up", "supervision": "tags", "sha256": digest}
-    assert load_deeplab(output)[1]["initial_weights"] == origin
+    assert load_segmentation(output)[1]["initial_weights"] == origin
 
 
 def test_training_from_nothing(
@@ -213,7 +213,7 @@ def test_training_from_nothing(
     with_weights, _ = training("a")
     without, (_, origin) = training("b", params=changed, backbone=tmp_path / "none.pt")
     assert origin == {"kind": "none", "supervision": "none"}
-    a, b = (load_deeplab(path)[0].state_dict() for path in (with_weights, without))
+    a, b = (load_segmentation(path)[0].state_dict() for path in (with_weights, without))
     assert not torch.equal(a["backbone.stem.weight"], b["backbone.stem.weight"])
     assert initial_file("none", "small", tmp_path / "none.pt") == []
 
@@ -240,7 +240,7 @@ def test_training_from_another_file(
         "sha256": hashlib.sha256(tiny_backbone.read_bytes()).hexdigest(),
         "supervision": "tags",
     }
-    a, b = (load_deeplab(path)[0].state_dict() for path in (prepared, found))
+    a, b = (load_segmentation(path)[0].state_dict() for path in (prepared, found))
     assert all(torch.equal(a[key], b[key]) for key in a)
     assert initial_file(how, "small", tmp_path / "none.pt") == [tiny_backbone]
 
@@ -259,7 +259,7 @@ def test_training_from_a_segmentation_network_is_refused(
         else:
             output, (_, origin) = training("b", params=changed)
             assert origin["supervision"] == "masks"
-            assert load_deeplab(output)[1]["initial_weights"]["supervision"] == "masks"
+            assert load_segmentation(output)[1]["initial_weights"]["supervision"] == "masks"
 
 
 def test_weights_of_another_backbone(tiny_backbone: Path, tmp_path: Path) -> None:
@@ -290,6 +290,6 @@ def test_every_head_trains_and_comes_back(
     network = SegmentationNetworkParams.model_validate(values)
     output, (history, _) = training("a", network=network)
     assert history[-1]["loss"] < history[0]["loss"]
-    loaded, spec = load_deeplab(output)
+    loaded, spec = load_segmentation(output)
     assert spec["head"]["kind"] == head["kind"]
     assert loaded(torch.zeros(1, 3, 20, 24)).shape == (1, 9, 20, 24)

@@ -45,7 +45,9 @@ def prepared(source: Path, needs: bool = False, **changes: Any) -> dict[str, Any
     values = {"path": source, "max_side": None, "saliency": "none", "limit": None} | changes
     root = source.parent / "data" / "folder"
     return make(
-        FolderParams(**values), root, Where(source.parent / "downloads", needs_saliency=needs)
+        FolderParams(**values),
+        root,
+        Where(source.parent / "downloads", saliency_for="baseline is eps" if needs else ""),
     )
 
 

@@ -402,7 +402,9 @@ def test_a_file_of_this_package_keeps_its_record(tmp_path: Path, small: Path) ->
     with pytest.raises(HscError, match=r"2\.pt: its backbone is resnet50, not small"):
         import_weights(str(second), "own", third, "small")
     save_weights(first, "optimiser", {}, {})
-    with pytest.raises(HscError, match="expected backbone or cam or affinity or deeplab weights"):
+    with pytest.raises(
+        HscError, match="expected backbone or cam or affinity or deeplab or auxsegnet"
+    ):
         import_weights(str(first), "own", third, "small")
 
 

@@ -1,0 +1,1 @@
+"""AuxSegNet whole: pseudo labels, samples, losses of a batch, training in rounds."""

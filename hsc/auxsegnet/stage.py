@@ -1,0 +1,60 @@
+"""AuxSegNet's way through the stage `train_segmentation`: inputs, rounds, what is told."""
+
+import shutil
+from pathlib import Path
+
+from hsc.auxsegnet.training import link_rounds, round_weights, train_rounds
+from hsc.base.distributed import is_first
+from hsc.base.files import atomic_file, digest_file, write_json
+from hsc.base.made import made_folder
+from hsc.base.progress import Bars
+from hsc.data.voc import VocFolder
+from hsc.engine.history import write_history
+from hsc.engine.resume_key import training_key
+from hsc.engine.runtime import training_runtime
+from hsc.engine.training import History
+from hsc.params.recipe import Recipe
+
+
+def train_auxsegnet(
+    folder: VocFolder,
+    cams: Path,
+    classifier: Path,
+    seed: int,
+    recipe: Recipe,
+    processes: int,
+    states: Path,
+    out: Path,
+    rounds: Path,
+    metrics: Path,
+    plots: Path,
+    bars: Bars,
+) -> History:
+    """Train on CAMs and saliency; write the last network, the rounds' labels, the losses.
+
+    states: folder of the states of killed trainings. Raises HscError as `train_rounds`.
+    """
+    schedule = recipe.train_segmentation.auxsegnet
+    reading = bars("reading the inputs", "file")
+    inputs, settings = [cams, classifier], ["auxsegnet", recipe.network, schedule]
+    key = training_key(folder, inputs, settings, True, seed, reading)
+    work = states / f"train_segmentation-{key[:16]}"
+    with training_runtime() as runtime:
+        history = train_rounds(
+            folder, cams, classifier, seed, recipe.network, schedule, runtime, work, processes, bars
+        )
+        if is_first():
+            with made_folder(rounds) as partial:
+                link_rounds(work, schedule.rounds, partial)
+            with atomic_file(out) as partial:
+                shutil.copyfile(round_weights(work, schedule.rounds - 1), partial)
+            start = {
+                "kind": "CAM network",
+                "supervision": "tags",
+                "sha256": digest_file(classifier),
+            }
+            described = {"backbone": recipe.network.backbone, "head": "auxsegnet"}
+            write_json(metrics, described | {"initial_weights": start})
+            write_history(plots, history)
+            shutil.rmtree(work)
+    return history
