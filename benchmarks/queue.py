@@ -8,11 +8,13 @@ The order is balanced if it is cut short: training seeds outermost, then data se
 
 import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import click
 
 from benchmarks.dvc_command import dvc
 from benchmarks.rows import TABLES, Row, Table, select
+from benchmarks.runs import read_runs
 from hsc.base import cli
 from hsc.base.errors import HscError
 from hsc.compare.experiments import experiment_refs, git
@@ -69,7 +71,7 @@ def require_committed() -> None:
 
 @cli.command
 @click.option("--data", type=click.Choice([*TABLES]), required=True, help="Whose table.")
-@click.option("--rows", required=True, help="main, ablation, psa, or keys: seam,seam-hsc.")
+@click.option("--rows", required=True, help="main, ablation, psa, auxsegnet, or keys.")
 @click.option("--seeds", default="0,1,2,3,4", help="Training seeds.")
 @click.option("--data-seeds", default="0", help="Seeds of the data set, where it has one.")
 @click.option(
@@ -79,10 +81,11 @@ def require_committed() -> None:
     help="Stage to run up to, several times for several; the table's own where none is given.",
 )
 @click.option("--set", "more", multiple=True, help="An override of every run: KEY=VALUE.")
+@click.option("--collected", type=cli.PATH, help="A file of collect: its runs are there already.")
 @click.option("--dry-run", is_flag=True, help="Print the commands, queue nothing.")
 def main(
     data: str, rows: str, seeds: str, data_seeds: str, targets: tuple[str, ...],
-    more: tuple[str, ...], dry_run: bool,
+    more: tuple[str, ...], collected: Path | None, dry_run: bool,
 ) -> str:  # fmt: skip
     """Queue one experiment a row, data seed and seed; those that there are already are left out."""
     table = TABLES[data]
@@ -90,7 +93,7 @@ def main(
     if drawn != [0] and not table.has_data_seed:
         raise HscError(f"data-seeds: {data} is not drawn; leave the option out")
     runs = order(select(rows), drawn, seeds_of(seeds))
-    known = present()
+    known = present() | set(read_runs(collected) if collected else ())
     missing = [run for run in runs if table.run_name(run[0].key, *run[1:]) not in known]
     if not dry_run:
         require_committed()

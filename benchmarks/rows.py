@@ -140,12 +140,26 @@ PSA = tuple(
 )
 """The main rows with PSA's masks in place of the CRF's; seeds and CRF are the same."""
 
-GROUPS = {"main": MAIN, "ablation": ABLATION, "psa": PSA}
-_ROWS = {row.key: row for row in (*ABLATION, *MAIN, *PSA)}
+AUXSEGNET = tuple(
+    replace(
+        _MAIN[key],
+        key=new,
+        title=title,
+        overrides=(*_MAIN[key].overrides, "segmentation=auxsegnet"),
+        against=(key,),
+        paper=None,
+    )
+    for key, new, title in (("cam", "aux", "AuxSegNet"), ("eps", "eps-aux", "AuxSegNet from EPS"))
+)
+"""AuxSegNet in the place of DeepLab, from plain CAMs as in its paper and from EPS's; CAMs and seeds
+are the same, `val` is what differs."""
+
+GROUPS = {"main": MAIN, "ablation": ABLATION, "psa": PSA, "auxsegnet": AUXSEGNET}
+_ROWS = {row.key: row for row in (*ABLATION, *MAIN, *PSA, *AUXSEGNET)}
 
 
 def select(words: str) -> list[Row]:
-    """Rows by name, each once and in this order: "main", "ablation", "psa" or "seam,seam-hsc".
+    """Rows by name, each once and in this order: a group of GROUPS or "seam,seam-hsc".
 
     Raises HscError for a word that is neither a group nor a key.
     """

@@ -11,8 +11,10 @@ from click.testing import CliRunner
 from benchmarks import queue
 from benchmarks.collect import TABLE_FIGURES
 from benchmarks.rows import MAIN, TABLES, select
+from benchmarks.runs import write_runs
 from hsc.base.errors import HscError
 from hsc.compare.experiments import Experiment
+from tests.benchmarks.test_benchmarks_tables import make
 
 STATUS = """\
 Task     Name          Created    Status
@@ -106,6 +108,19 @@ def test_runs_that_are_there_or_wait_are_left_out(calls: list[tuple[str, ...]]) 
     assert all(words[:3] == ("exp", "run", "--queue") for words in calls)
     assert all(words[-1] == "make_seeds" for words in calls)
     assert "5 runs queued, 3 there already" in printed
+
+
+def test_runs_that_were_collected_elsewhere_are_left_out(
+    calls: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    """A clone has the file of results and none of the experiments."""
+    path = tmp_path / "runs.json"
+    run = make("eps", 0, 0, 50.0)
+    write_runs(path, {run.name: run})
+    words = ["--data", "shapes", "--rows", "eps,eps-hsc", "--seeds", "0"]
+    printed = invoke(*words, "--collected", str(path))
+    assert [words[words.index("-n") + 1] for words in calls] == ["eps-hsc-d0-s0"]
+    assert "1 runs queued, 1 there already" in printed
 
 
 def test_an_empty_queue_has_nothing_waiting() -> None:
