@@ -166,6 +166,17 @@ def tiny_run() -> Callable[..., MethodChoice]:
                 "hard_share": 0.6,
                 "kept_share": 0.5,
             },
+            "dscnet": {
+                "gamma": 1.0,
+                "alpha": 0.6,
+                "beta": 0.4,
+                "pgcl": True,
+                "sgcl": True,
+                "temperature": 0.1,
+                "momentum": 0.9,
+                "background_score": 0.1,
+                "background_positive": False,
+            },
             "seeds": {"threshold": "best"},
             "psa": {
                 "enabled": False,

@@ -17,7 +17,7 @@ from hsc.params.base import Frozen, NonNegative
 Maps = tuple[Tensor, Tensor]
 Embeddings = tuple[Tensor | None, Tensor | None]
 """A view's embeddings (N, D, *, *) of the class and of the pixel projector; None where the contrast
-needs no such projector."""
+needs no such projector. For a contrast of `features` the backbone's own, (N, D, h, w), and None."""
 
 
 class ContrastParams(Frozen):
@@ -30,7 +30,8 @@ class ContrastParams(Frozen):
 class Setting:
     """What a contrast is told of the network and the run that it is in.
 
-    num_classes: C. class_channels, pixel_channels: D of the two projectors. seed: of the run.
+    num_classes: C. class_channels, pixel_channels: D of the two projectors. feature_channels: D of
+    the backbone's features. seed: of the run.
     crf_size: side in pixels at which a CRF sees pseudo labels. crf_kernels: exact on the device, or
     pydensecrf's lattice on the CPU, for sizes whose pairs of pixels do not fit into memory.
     background_score: what competes with the classes in a pseudo label: the constant that the
@@ -44,13 +45,15 @@ class Setting:
     crf_size: int = 128
     crf_kernels: Literal["exact", "lattice"] = "exact"
     background_score: Literal["method", "auto"] = "method"
+    feature_channels: int = 0
 
 
 class Contrast(nn.Module):
     """Loss terms on two views of a batch. What it remembers are buffers: they are in checkpoints.
 
     `Params`: its section. `projectors`: which of the CAM network's it needs, `class` (u1) and
-    `pixel` (u2). `says`: what it asks of the network, for the report, a clause without a full stop.
+    `pixel` (u2), or `features` alone for what they project. `says`: what it asks of the network,
+    for the report, a clause without a full stop.
     """
 
     Params: ClassVar[type[ContrastParams]] = ContrastParams

@@ -77,7 +77,9 @@ class Method(nn.Module):
         return {"loss": loss, **terms}
 
     def embeddings(self, view: CamMaps) -> Embeddings:
-        """Of the whole batch, by the projectors that the network has."""
+        """Of the whole batch, by the network's projectors, or the features themselves."""
+        if self.contrast is not None and "features" in self.contrast.projectors:
+            return gather(view.features), None
         projectors = self.network.projector_class, self.network.projector_pixel
         return tuple(None if one is None else gather(one(view.features)) for one in projectors)
 

@@ -76,6 +76,7 @@ def build_method(
     params: TrainCamParams,
 ) -> Method:
     """The method that the parameters name, on a network with fresh weights."""
+    built = cam_network(network_spec(class_names, choice, network, params))
     contrast = None
     if choice.contrast is not None:
         setting = Setting(
@@ -86,12 +87,10 @@ def build_method(
             params.crf_size,
             params.crf_kernels,
             params.background_score,
+            built.backbone.channels,
         )
         contrast = choice.contrast(choice.contrast_params, setting)
-    spec = network_spec(class_names, choice, network, params)
-    return Method(
-        choice.baseline, cam_network(spec), contrast, params.view2_size, params.loss_resolution
-    )
+    return Method(choice.baseline, built, contrast, params.view2_size, params.loss_resolution)
 
 
 def network_spec(

@@ -70,7 +70,11 @@ class RunParams(Frozen):
         return self._sections
 
 
+_NAMES = {"dscnet": "DSCNet"}
+"""Of methods whose papers do not write them in capitals."""
+
+
 def method_title(baseline: str, contrast: str) -> str:
     """ "SEAM + HSC" and so on; "SEAM" without contrast. Both as in params.yaml."""
     title = baseline.upper()
-    return title if contrast == "none" else f"{title} + {contrast.upper()}"
+    return title if contrast == "none" else f"{title} + {_NAMES.get(contrast, contrast.upper())}"

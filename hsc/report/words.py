@@ -41,6 +41,8 @@ _TERMS = {
     "cross_prototype": "PPC: other view's prototypes",
     "cross_label": "PPC: other view's labels",
     "intra_view": "PPC: within a view",
+    "groups": "DSCNet: groups of pixels",
+    "nodes": "DSCNet: groups and class nodes",
     "background": "PSA: pairs of background",
     "foreground": "PSA: pairs of one class",
     "different": "PSA: pairs of two classes",

@@ -94,9 +94,9 @@ def test_a_baseline_may_come_from_outside_too(tmp_path: Path) -> None:
         ({"contrast": "toy", "toy": {"gamma": 1, "margin": 1, "x": 1}}, "toy.x: Extra inputs"),
         (
             {"contrast": "yaml", "yaml": {}},
-            "contrast: 'yaml' is none; there are: hsc, ppc, none, and",
+            "contrast: 'yaml' is none; there are: dscnet, hsc, ppc, none, and",
         ),
-        ({"contrast": "toys"}, "contrast: 'toys' is none; there are: hsc, ppc, none, and"),
+        ({"contrast": "toys"}, "contrast: 'toys' is none; there are: dscnet, hsc, ppc, none, and"),
         ({"baseline": "hsc"}, "baseline: 'hsc' is none; there are: cam, eps, seam, and"),
         ({"toy": {}}, "toy: Extra inputs"),
     ],

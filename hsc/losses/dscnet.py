@@ -1,0 +1,104 @@
+"""DSCNet's two contrasts of pixel groups (Lai, Vong, Chen, IEEE TII 2024), equations (3) to (9).
+
+A reading: the equations are lost in the copies that there are (docs/method.md).
+
+Legend: B pictures (each view counts as one), K groups of a picture, D feature channels, C
+foreground classes, M entries, R = C+1 class nodes, background first.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hsc.losses.maps import unit
+from hsc.losses.prototypes import Prototypes
+
+_FAR = -1e9  # what is left out of a sum of exponentials; infinity would give NaN without a negative
+
+
+def contrast(similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+    """Equation (3) of each entry: one positive at a time against all negatives, (M,) >= 0.
+
+    similarity: (M, R), already divided by the temperature. positive, negative: (M, R) bool. The
+    mean over an entry's positives of log(1 + sum of exp(negatives) / exp(positive)); 0 for an entry
+    without a positive or without a negative. Finite, forward and backward, in every case.
+    """
+    against = similarity.masked_fill(~negative, _FAR).logsumexp(dim=1, keepdim=True)
+    each = torch.where(positive, F.softplus(against - similarity), 0.0)
+    return each.sum(dim=1) / positive.sum(dim=1).clamp(min=1)
+
+
+def group_contrast(
+    means: Tensor,
+    labels: Tensor,
+    present: Tensor,
+    temperature: float,
+    background_positive: bool = False,
+) -> Tensor:
+    """Equations (6) and (7), PGCL: groups of one label are alike, wherever in the batch they are.
+
+    means: (B, K, D). labels: (B, K) int64, 0..C. present: (B, K) bool. A group of background is
+    never an anchor or a positive, unless `background_positive` says so: the backgrounds of two
+    pictures need not resemble. The mean over a picture's anchors that have a positive, then over
+    the pictures that have such anchors; a zero that has a graph where there is none.
+    Raises ValueError for shapes that do not fit or a temperature that is not positive.
+    """
+    _check(means, labels, present, temperature)
+    pictures, slots = labels.shape
+    flat, label, there = means.flatten(0, 1), labels.flatten(), present.flatten()
+    directions = unit(flat)
+    similarity = directions @ directions.T / temperature
+    counts = there if background_positive else there & (label > 0)
+    alike = label[:, None] == label
+    other = ~torch.eye(len(label), dtype=torch.bool, device=label.device)
+    positive = alike & other & counts[:, None] & counts
+    loss = contrast(similarity, positive, ~alike & there)
+    return _by_picture(loss, positive.any(dim=1), pictures, slots)
+
+
+def node_contrast(
+    means: Tensor, labels: Tensor, present: Tensor, nodes: Prototypes, temperature: float
+) -> Tensor:
+    """Equation (9), SGCL: a group is like the node of its label and no other.
+
+    means: (B, K, D). labels, present: (B, K). nodes: (R, D), which get no gradient; a group whose
+    node is not known is left out. Averages as `group_contrast`'s. Raises ValueError as it does.
+    """
+    _check(means, labels, present, temperature)
+    pictures, slots = labels.shape
+    flat, label = unit(means.flatten(0, 1)), labels.flatten()
+    similarity = flat @ unit(nodes.vectors.detach()).T / temperature
+    own = F.one_hot(label, len(nodes.present)).bool()
+    counts = present.flatten() & nodes.present[label]
+    loss = contrast(similarity, own & counts[:, None], ~own & nodes.present)
+    return _by_picture(loss, counts, pictures, slots)
+
+
+def batch_nodes(means: Tensor, shares: Tensor) -> Prototypes:
+    """Equation (8): a class's node in this batch, the mean of the groups weighted by their shares.
+
+    means: (B, K, D). shares: (B, K, R), 0 for an empty group. Returns (R, D) detached vectors and
+    which classes have one.
+    """
+    weight = shares.flatten(0, 1).detach().to(means.dtype)
+    total = weight.sum(dim=0)
+    vectors = weight.T @ means.detach().flatten(0, 1)
+    present = total > 0
+    return Prototypes(vectors / torch.where(present, total, 1.0)[:, None], present)
+
+
+def _by_picture(loss: Tensor, counts: Tensor, pictures: int, slots: int) -> Tensor:
+    """The mean over a picture's entries that count, then over the pictures that have any."""
+    weight = counts.view(pictures, slots).to(loss.dtype)
+    each = (loss.view(pictures, slots) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
+    return each.sum() / (weight.sum(dim=1) > 0).sum().clamp(min=1)
+
+
+def _check(means: Tensor, labels: Tensor, present: Tensor, temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"temperature has to be above 0, got {temperature}")
+    if means.dim() != 3 or labels.shape != means.shape[:2] or present.shape != labels.shape:
+        raise ValueError(
+            "means (B, K, D) need labels (B, K) and present (B, K), got "
+            f"{tuple(means.shape)}, {tuple(labels.shape)} and {tuple(present.shape)}"
+        )

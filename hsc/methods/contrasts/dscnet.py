@@ -1,0 +1,116 @@
+"""DSCNet's contrasts of pixel groups (Lai, Vong, Chen, IEEE TII 2024) over two views.
+
+M1 to M3 of its Table IV: the pixel-wise group contrast (`pgcl`), the semantic-wise one (`sgcl`), or
+both. Its refinement of the CAM, (10) to (12), is not built. The class nodes are buffers of the
+module, so they are in every checkpoint of the training.
+
+Letters: N batch, C foreground classes, D channels of the features, h w cells of a view's map.
+"""
+
+import torch
+from torch import Tensor
+
+from hsc.losses.dscnet import batch_nodes, group_contrast, node_contrast
+from hsc.losses.groups import group_labels, group_means, group_shares, pixel_groups
+from hsc.losses.maps import pseudo_label
+from hsc.losses.prototypes import Prototypes
+from hsc.methods.contrast import Contrast, ContrastParams, Embeddings, Maps, Setting, driving_cam
+from hsc.params.base import NonNegative, Positive, Probability
+
+
+class DscNetParams(ContrastParams):
+    """DSCNet: its two terms and their weights, alpha and beta of equation (13).
+
+    temperature, background_score and momentum (the weight of what the nodes were) are nowhere in
+    the paper. `background_positive`: groups of background are anchors and positives of one another.
+    """
+
+    gamma: NonNegative = 1.0
+    alpha: NonNegative = 0.6
+    beta: NonNegative = 0.4
+    pgcl: bool = True
+    sgcl: bool = True
+    temperature: Positive = 0.1
+    momentum: Probability = 0.9
+    background_score: Probability = 0.10
+    background_positive: bool = False
+
+
+class DscNetContrast(Contrast):
+    """Groups of both views against each other and against the nodes of their classes."""
+
+    Params = DscNetParams
+    projectors = ("features",)
+    says = (
+        "DSCNet asks that groups of pixels of one class are alike, in every picture, and unlike "
+        "those of other classes"
+    )
+
+    def __init__(self, params: DscNetParams, setting: Setting) -> None:
+        super().__init__(params, setting)
+        self._pending: Prototypes | None = None
+        nodes = setting.num_classes + 1
+        self.register_buffer("nodes", torch.zeros(nodes, setting.feature_channels))
+        self.register_buffer("seen", torch.zeros(nodes, dtype=torch.bool))
+
+    @staticmethod
+    def check(params: DscNetParams) -> None:
+        if not (params.pgcl or params.sgcl):
+            raise ValueError(
+                "contrast is dscnet but dscnet.pgcl and dscnet.sgcl are both false; use "
+                "`contrast: none` for the baseline alone"
+            )
+
+    def forward(
+        self, maps: Maps, embeddings: tuple[Embeddings, Embeddings], image: Tensor, tags: Tensor
+    ) -> dict[str, Tensor]:
+        """The terms `groups` and `nodes` that are on, weighted by alpha and beta.
+
+        Each view counts as a picture, so that a group has a partner. The picture is not used.
+        """
+        p = self.params
+        parts = [
+            self._view(cam, features, tags)
+            for cam, (features, _) in zip(maps, embeddings, strict=True)
+        ]
+        means, shares, labels, present = (torch.cat(part) for part in zip(*parts, strict=True))
+        terms: dict[str, Tensor] = {}
+        if p.pgcl:
+            terms["groups"] = p.alpha * group_contrast(
+                means, labels, present, p.temperature, p.background_positive
+            )
+        if p.sgcl:
+            memory = Prototypes(self.nodes, self.seen)
+            terms["nodes"] = p.beta * node_contrast(means, labels, present, memory, p.temperature)
+        self._pending = batch_nodes(means, shares)
+        return terms
+
+    def commit(self) -> None:
+        """Take over the nodes of the last batch."""
+        if self._pending is None:
+            return
+        new, momentum = self._pending, self.params.momentum
+        mixed = momentum * self.nodes + (1 - momentum) * new.vectors
+        known = torch.where(self.seen[:, None], mixed, new.vectors)
+        self.nodes.copy_(torch.where(new.present[:, None], known, self.nodes))
+        self.seen.logical_or_(new.present)
+        self._pending = None
+
+    def _view(self, cam: Tensor, features: Tensor, tags: Tensor) -> tuple[Tensor, ...]:
+        """Means (N, K, D), shares (N, K, C+1), labels and presence (N, K) of a view's groups."""
+        size = tuple(features.shape[2:])
+        foreground = driving_cam(cam, tags, size)
+        score = self.background_score(foreground, self.params.background_score)
+        groups = pixel_groups(features, foreground, tags)
+        label = pseudo_label(foreground, score)
+        shares = group_shares(groups, label, self.setting.num_classes + 1)
+        shares = shares * groups.present[:, :, None]
+        return (
+            group_means(features, groups),
+            shares,
+            group_labels(groups, shares),
+            groups.present,
+        )
+
+
+CONTRAST = DscNetContrast

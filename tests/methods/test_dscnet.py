@@ -1,0 +1,157 @@
+"""DSCNet's contrast as a module: its switches, its class nodes, on the network's features."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from hsc.base.errors import HscError
+from hsc.losses.dscnet import group_contrast
+from hsc.losses.groups import group_labels, group_means, group_shares, pixel_groups
+from hsc.losses.maps import pseudo_label
+from hsc.methods.contrast import Setting, driving_cam
+from hsc.methods.contrasts.dscnet import DscNetContrast, DscNetParams
+from hsc.methods.training import build_method
+from hsc.params.method import MethodChoice
+from hsc.params.recipe import NetworkParams, TrainCamParams
+
+C, D = 3, 6
+Inputs = dict[str, Any]
+
+
+def make(**changes: Any) -> DscNetContrast:
+    return DscNetContrast(DscNetParams(**changes), Setting(C, 0, 0, feature_channels=D))
+
+
+def inputs(seed: int = 0) -> Inputs:
+    """Two views, maps of 6 and 4 cells a side."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rand(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    return {
+        "maps": tuple(rand(3, C + 1, side, side) for side in (6, 4)),
+        "embeddings": tuple((rand(3, D, side, side), None) for side in (6, 4)),
+        "image": torch.empty(0),
+        "tags": torch.tensor([[1.0, 1, 0], [0, 1, 1], [1, 0, 0]]),
+    }
+
+
+def test_every_view_is_a_picture_of_its_own() -> None:
+    """Six pictures in one contrast: the same as one view of a batch of twice the size."""
+    batch = inputs()
+    parts = []
+    for cam, (features, _) in zip(batch["maps"], batch["embeddings"], strict=True):
+        foreground = driving_cam(cam, batch["tags"], tuple(features.shape[2:]))
+        groups = pixel_groups(features, foreground, batch["tags"])
+        shares = group_shares(groups, pseudo_label(foreground, 0.1), C + 1)
+        labels = group_labels(groups, shares)
+        parts.append((group_means(features, groups), labels, groups.present))
+    expected = group_contrast(*map(torch.cat, zip(*parts, strict=True)), 0.1)
+    found = make(sgcl=False, alpha=0.5)(**batch)
+    assert list(found) == ["groups"]
+    torch.testing.assert_close(found["groups"], 0.5 * expected)
+
+
+def test_switches_add_exactly_their_terms() -> None:
+    """M1, M2 and M3 of Table IV."""
+    batch = inputs()
+    contrasts = [make(), make(sgcl=False), make(pgcl=False)]
+    for contrast in contrasts:
+        contrast(**inputs(1))
+        contrast.commit()
+    both, first, second = (contrast(**batch) for contrast in contrasts)
+    assert list(both) == ["groups", "nodes"]
+    torch.testing.assert_close(both["groups"], first["groups"])
+    torch.testing.assert_close(both["nodes"], second["nodes"])
+
+
+def test_nothing_is_asked_of_nodes_that_nobody_has_seen() -> None:
+    assert make(pgcl=False)(**inputs())["nodes"] == 0
+
+
+def test_nodes_change_by_commit_only_and_by_the_momentum() -> None:
+    contrast = make(momentum=0.9)
+    contrast(**inputs())
+    assert not contrast.seen.any()
+    contrast.commit()
+    assert contrast.seen.tolist() == [True] * (C + 1)
+    first = contrast.nodes.clone()
+    contrast(**inputs(1))
+    assert torch.equal(contrast.nodes, first)
+    other = make()
+    other(**inputs(1))
+    other.commit()
+    contrast.commit()
+    torch.testing.assert_close(contrast.nodes, 0.9 * first + 0.1 * other.nodes)
+    again = contrast.nodes.clone()
+    contrast.commit()
+    assert torch.equal(contrast.nodes, again), "once a batch"
+
+
+def test_a_class_that_is_not_in_the_batch_keeps_its_node() -> None:
+    contrast = make()
+    contrast(**inputs())
+    contrast.commit()
+    before = contrast.nodes.clone()
+    alone = {**inputs(1), "tags": torch.tensor([[1.0, 0, 0]] * 3)}
+    contrast(**alone)
+    contrast.commit()
+    assert torch.equal(contrast.nodes[2:], before[2:])
+    assert not torch.equal(contrast.nodes[:2], before[:2])
+
+
+def test_nodes_are_buffers_in_the_state() -> None:
+    assert set(make().state_dict()) == {"nodes", "seen"}
+
+
+def test_gradient_reaches_the_features_and_not_the_maps() -> None:
+    batch = inputs()
+    contrast = make()
+    contrast(**inputs(1))
+    contrast.commit()
+    features = [one.clone().requires_grad_() for one, _ in batch["embeddings"]]
+    maps = [cam.clone().requires_grad_() for cam in batch["maps"]]
+    terms = contrast(
+        tuple(maps), tuple((one, None) for one in features), batch["image"], batch["tags"]
+    )
+    sum(terms.values()).backward()
+    assert all(one.grad is not None and one.grad.any() for one in features)
+    assert all(cam.grad is None for cam in maps)
+    assert contrast.nodes.grad is None
+
+
+def test_a_batch_without_tags_counts_as_0() -> None:
+    contrast = make(sgcl=False)
+    terms = contrast(**{**inputs(), "tags": torch.zeros(3, C)})
+    assert terms["groups"] == 0
+
+
+def test_on_the_network_s_own_features(
+    tiny_run: Callable[..., MethodChoice],
+    tiny_network: NetworkParams,
+    tiny_cam_params: TrainCamParams,
+) -> None:
+    """No projector is built, and the nodes are as wide as the backbone's features."""
+    names = tuple("abc")
+    method = build_method(names, tiny_run(contrast="dscnet"), tiny_network, tiny_cam_params)
+    assert method.network.projector_class is None
+    assert method.network.projector_pixel is None
+    assert method.contrast.nodes.shape == (4, method.network.backbone.channels)
+    batch = {"image": torch.randn(2, 3, 32, 32), "tags": torch.tensor([[1.0, 0, 1], [0, 1, 0]])}
+    for _ in range(2):
+        terms = method.losses(batch)
+        method.commit()
+    assert {"groups", "nodes"} < set(terms)
+    gamma = method.contrast.params.gamma
+    others = [terms[name] for name in terms if name not in ("loss", "groups", "nodes")]
+    expected = sum(others) + gamma * (terms["groups"] + terms["nodes"])
+    torch.testing.assert_close(terms["loss"], expected)
+
+
+def test_without_a_term_it_is_no_contrast(tiny_run: Callable[..., MethodChoice]) -> None:
+    with pytest.raises(HscError, match=r"dscnet\.pgcl and dscnet\.sgcl are both"):
+        tiny_run(contrast="dscnet", dscnet={"pgcl": False, "sgcl": False})
