@@ -71,7 +71,7 @@ def require_committed() -> None:
 
 @cli.command
 @click.option("--data", type=click.Choice([*TABLES]), required=True, help="Whose table.")
-@click.option("--rows", required=True, help="main, ablation, psa, auxsegnet, or keys.")
+@click.option("--rows", required=True, help="A group such as main, or keys: seam,eps.")
 @click.option("--seeds", default="0,1,2,3,4", help="Training seeds.")
 @click.option("--data-seeds", default="0", help="Seeds of the data set, where it has one.")
 @click.option(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.rows import ABLATION, AUXSEGNET, MAIN, PSA, Row
+from benchmarks.rows import ABLATION, AUXSEGNET, DSCNET, MAIN, PSA, Row
 from benchmarks.runs import Run, Runs, read_runs
 from hsc.base.cli import PATH, command
 from hsc.base.errors import HscError
@@ -204,6 +204,7 @@ SECTIONS = {
     "HSC's ablation (its Table 4), on SEAM": ABLATION,
     "Masks of PSA": PSA,
     "AuxSegNet": AUXSEGNET,
+    "DSCNet (its Table IV), on SEAM": DSCNET,
 }
 
 

@@ -172,6 +172,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
                 "beta": 0.4,
                 "pgcl": True,
                 "sgcl": True,
+                "dscl": True,
                 "temperature": 0.1,
                 "momentum": 0.9,
                 "background_score": 0.1,

@@ -6,11 +6,13 @@ Letters: N batch, C foreground classes, H W pixels, h w map cells, D backbone ch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsc.base.errors import ExperimentError
 from hsc.cam.pcm import PixelCorrelation
+from hsc.losses.groups import centred, directions
 from hsc.nets.backbone import Backbone
 from hsc.nets.backbones import backbone_from_spec
 from hsc.nets.weights import load_state, load_weights
@@ -74,11 +76,50 @@ class ContextProjector(nn.Module):
         return self.layers(features)
 
 
+class Enrichment(nn.Module):
+    """A second CAM, from features that know what a class looks like (DSCNet, (10) and (11)).
+
+    Each cell attends to the nodes of all classes by Pearson's correlation, what it gathers is put
+    beside its own features, and a 1x1 head gives the CAM. The head is linear, so that its part on
+    what is gathered is a table of (C+1, C+1) numbers, and features twice as wide are never made.
+    At the beginning it gives the plain head's CAM. Letters besides: R = C+1 nodes.
+    """
+
+    def __init__(self, channels: int, head: nn.Conv2d, temperature: float) -> None:
+        super().__init__()
+        rows = head.out_channels
+        self.temperature = temperature
+        self.register_buffer("nodes", torch.zeros(rows, channels))
+        self.register_buffer("seen", torch.zeros(rows, dtype=torch.bool))
+        self.own = nn.Conv2d(channels, rows, 1, bias=False)
+        self.own.load_state_dict(head.state_dict())
+        self.gathered = nn.Linear(channels, rows, bias=False)
+        nn.init.zeros_(self.gathered.weight)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(N, D, h, w) to logits (N, C+1, h, w); no gradient reaches the nodes."""
+        plain = self.own(features)
+        with torch.autocast(features.device.type, enabled=False):  # bf16 is too coarse for a mean
+            wide = torch.promote_types(features.dtype, torch.float32)
+            near = centred(features.to(wide)) @ directions(self.nodes.to(wide)).T  # (N, hw, R)
+            # the lowest finite number: before any node is seen, -inf would give NaN
+            near = (near / self.temperature).masked_fill(~self.seen, torch.finfo(wide).min)
+            table = self.gathered(self.nodes.to(wide)) * self.seen[:, None]
+            shift = near.softmax(dim=2) @ table  # (N, hw, C+1)
+        return plain + shift.transpose(1, 2).view(plain.shape)
+
+    def take(self, nodes: Tensor, seen: Tensor) -> None:
+        """Take over the class nodes (R, D) of a training and which of them there are."""
+        self.nodes.copy_(nodes)
+        self.seen.copy_(seen)
+
+
 class CamNetwork(nn.Module):
     """Backbone and 1x1 head without bias; a PCM and projectors where the method needs them.
 
     `head_dropout`: the share of the head's input channels that are dropped in training. SEAM and
-    PSA publish 0.5, EPS and HSC none; the projectors always see all channels.
+    PSA publish 0.5, EPS and HSC none; the projectors always see all channels. `enrichment`: the
+    temperature of a second CAM (`Enrichment`), which is what the network then gives.
     """
 
     def __init__(
@@ -89,6 +130,7 @@ class CamNetwork(nn.Module):
         projector_class: nn.Module | None = None,
         projector_pixel: nn.Module | None = None,
         head_dropout: float = 0.0,
+        enrichment: float | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -98,11 +140,20 @@ class CamNetwork(nn.Module):
         self.pcm = pcm
         self.projector_class = projector_class
         self.projector_pixel = projector_pixel
+        self.enrichment = None
+        if enrichment is not None:
+            self.enrichment = Enrichment(backbone.channels, self.head, enrichment)
 
-    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
-        """Normalised RGB (N, 3, H, W) to the maps of the view; `refine`: by the PCM too."""
+    def forward(self, image: Tensor, refine: bool = True, enrich: bool = True) -> CamMaps:
+        """Normalised RGB (N, 3, H, W) to the maps of the view; `refine`: by the PCM too.
+
+        enrich: give the second CAM where there is one; a training wants the plain one besides.
+        """
         features = self.backbone(image)
-        cam = self.head(self.head_dropout(features.final))
+        if enrich and self.enrichment is not None:
+            cam = self.enrichment(features.final)
+        else:
+            cam = self.head(self.head_dropout(features.final))
         refined = self.pcm(cam, image, features) if refine and self.pcm is not None else None
         return CamMaps(cam, refined, features.final)
 
@@ -124,7 +175,8 @@ def cam_network(spec: dict[str, Any]) -> CamNetwork:
     Keys: `backbone`, `widths` (None for a backbone with widths of its own), `output_stride`,
     `class_names` (foreground), `pcm` (low, mid, embedding channels) or None, `projectors` (class,
     pixel channels; None for one that is left out) or None. Optional: `projector`, `paper` or
-    `published`; `head_dropout`, 0. Raises HscError for values that no network has.
+    `published`; `head_dropout`, 0; `enrichment`, None. Raises HscError for values that no network
+    has.
     """
     backbone = backbone_from_spec(spec, frozen_norm=True)
     pcm = None
@@ -139,6 +191,7 @@ def cam_network(spec: dict[str, Any]) -> CamNetwork:
         None if wide is None else _class_projector(kind, backbone.channels, wide),
         None if narrow is None else _pixel_projector(kind, backbone.channels, narrow),
         spec.get("head_dropout", 0.0),
+        spec.get("enrichment"),
     )
 
 

@@ -36,9 +36,13 @@ def centred(features: Tensor) -> Tensor:
     features: (B, D, h, w). Returns (B, N, D) float, of length 1, or 0 where all channels of a cell
     are alike. Equation (4), whose matrix of all pairs of cells is never stored.
     """
-    cells = features.flatten(2).transpose(1, 2)
-    around = cells - cells.mean(dim=2, keepdim=True)
-    length = torch.linalg.vector_norm(around, dim=2, keepdim=True)
+    return directions(features.flatten(2).transpose(1, 2))
+
+
+def directions(vectors: Tensor) -> Tensor:
+    """(..., D) around their own mean and of length 1, or 0 where all channels are alike."""
+    around = vectors - vectors.mean(dim=-1, keepdim=True)
+    length = torch.linalg.vector_norm(around, dim=-1, keepdim=True)
     return torch.where(length > _SMALLEST, around / length.clamp(min=_SMALLEST), 0.0)
 
 
@@ -63,11 +67,11 @@ def pixel_groups(features: Tensor, cam: Tensor, tags: Tensor, rounds: int = ROUN
         classes, there = _slots(tags)
         weights = _start_weights(cam.detach(), classes, there)  # (B, K, N)
         there = there & (weights.sum(dim=2) > _SMALLEST)
-        centres = _directions(weights @ z)
+        centres = _unit(weights @ z)
         assignment = _nearest(z, centres, there)
         for _ in range(rounds):
             sums = _one_hot(assignment, classes.shape[1], z.dtype) @ z
-            centres = torch.where(sums.any(dim=2, keepdim=True), _directions(sums), centres)
+            centres = torch.where(sums.any(dim=2, keepdim=True), _unit(sums), centres)
             moved = _nearest(z, centres, there)
             if torch.equal(moved, assignment):
                 break
@@ -126,7 +130,7 @@ def _start_weights(cam: Tensor, classes: Tensor, there: Tensor) -> Tensor:
     return activation.gather(1, index) * there[:, :, None]
 
 
-def _directions(vectors: Tensor) -> Tensor:
+def _unit(vectors: Tensor) -> Tensor:
     return vectors / torch.linalg.vector_norm(vectors, dim=2, keepdim=True).clamp(min=_SMALLEST)
 
 

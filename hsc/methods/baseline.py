@@ -12,6 +12,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from hsc.cam.network import CamMaps
+from hsc.losses.classification import multilabel_soft_margin
 from hsc.params.base import Frozen
 
 Terms = dict[str, Tensor]
@@ -56,6 +57,11 @@ class Baseline:
     def terms(self, views: Views) -> Terms:
         """The terms by name, scalars that are summed."""
         raise NotImplementedError
+
+    def second_terms(self, cams: list[Tensor], views: Views) -> Terms:
+        """What is asked of a second CAM of the network, (N, C+1, h, w) logits a view: the tags."""
+        terms = [multilabel_soft_margin(cam, views.tags) for cam in cams]
+        return {"second_classification": sum(terms) / len(terms)}
 
     def contrast_map(self, view: CamMaps, tags: Tensor) -> Tensor:
         """The map (N, C+1, h, w) that drives a contrast, background first: the logits."""

@@ -75,6 +75,14 @@ class Contrast(nn.Module):
         return otsu_threshold(cam.amax(dim=1).flatten())
 
     @staticmethod
+    def enrichment(params: ContrastParams) -> float | None:
+        """The temperature of the network's second CAM (`hsc.cam.network.Enrichment`); None: none.
+
+        A contrast that asks for one has the class nodes as buffers, `nodes` and `seen`.
+        """
+        return None
+
+    @staticmethod
     def check(params: ContrastParams) -> None:
         """Raise ValueError when `params` switch off what this contrast needs."""
 

@@ -48,7 +48,7 @@ class Method(nn.Module):
         images = [batch["image"]]
         if self.contrast is not None or self.baseline.needs_pcm:
             images.append(self._second_view(batch["image"]))
-        views = [self.network(image) for image in images]
+        views = [self.network(image, enrich=False) for image in images]
         with torch.autocast(images[0].device.type, enabled=False):
             return self._terms([_to_float(view) for view in views], images, batch)
 
@@ -56,6 +56,8 @@ class Method(nn.Module):
         """Take over the prototypes of the last batch."""
         if self.contrast is not None:
             self.contrast.commit()
+        if self.network.enrichment is not None:
+            self.network.enrichment.take(self.contrast.nodes, self.contrast.seen)
 
     def _second_view(self, image: Tensor) -> Tensor:
         side = self._view2_size
@@ -66,7 +68,11 @@ class Method(nn.Module):
         shown = images if self._loss_resolution == "pixels" else [view.cam for view in views]
         sizes = [tuple(picture.shape[2:]) for picture in shown]
         saliency = gather(batch["saliency"]) if self.baseline.needs_saliency else None
-        terms = self.baseline.terms(Views(whole, sizes, tags, saliency))
+        seen = Views(whole, sizes, tags, saliency)
+        terms = self.baseline.terms(seen)
+        if self.network.enrichment is not None:
+            second = [gather(self.network.enrichment(view.features)) for view in views]
+            terms |= self.baseline.second_terms(second, seen)
         loss = sum(terms.values())
         if self.contrast is not None:
             maps = tuple(self.baseline.contrast_map(view, tags) for view in whole)

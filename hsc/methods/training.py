@@ -100,7 +100,7 @@ def network_spec(
     params: TrainCamParams,
 ) -> dict[str, Any]:
     """The CAM network's specification (`hsc.cam.network.cam_network`)."""
-    pcm = projectors = None
+    pcm = projectors = enrichment = None
     if choice.baseline.needs_pcm:
         pcm = [network.pcm_low, network.pcm_mid, network.pcm_out]
     if choice.contrast is not None:
@@ -108,6 +108,7 @@ def network_spec(
         projectors = [
             width if name in choice.contrast.projectors else None for name, width in widths.items()
         ]
+        enrichment = choice.contrast.enrichment(choice.contrast_params)
     return {
         **network.backbone_spec,
         "class_names": list(class_names),
@@ -115,6 +116,7 @@ def network_spec(
         "projector": network.projector,
         "projectors": projectors,
         "head_dropout": params.head_dropout,
+        **({} if enrichment is None else {"enrichment": enrichment}),
     }
 
 

@@ -43,6 +43,8 @@ _TERMS = {
     "intra_view": "PPC: within a view",
     "groups": "DSCNet: groups of pixels",
     "nodes": "DSCNet: groups and class nodes",
+    "second_classification": "DSCNet: the tags, of the second CAM",
+    "second_saliency": "DSCNet: saliency, of the second CAM",
     "background": "PSA: pairs of background",
     "foreground": "PSA: pairs of one class",
     "different": "PSA: pairs of two classes",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rows import ABLATION, AUXSEGNET, MAIN, PSA, TABLES, parse_name, select
+from benchmarks.rows import ABLATION, AUXSEGNET, DSCNET, MAIN, PSA, TABLES, parse_name, select
 from hsc.base.errors import HscError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,7 +32,13 @@ def test_the_ablation_is_the_documented_one() -> None:
 
 def test_comparisons_are_rows_of_the_same_table() -> None:
     main = [row.key for row in MAIN]
-    for table, others in ((MAIN, []), (ABLATION, []), (PSA, main), (AUXSEGNET, main)):
+    for table, others in (
+        (MAIN, []),
+        (ABLATION, []),
+        (PSA, main),
+        (AUXSEGNET, main),
+        (DSCNET, main),
+    ):
         keys = [row.key for row in table]
         assert len(set(keys)) == len(keys)
         for row in table:
@@ -54,6 +60,20 @@ def test_auxsegnet_stands_in_the_place_of_deeplab() -> None:
         assert row.overrides == (*main[other].overrides, "segmentation=auxsegnet")
 
 
+def test_each_component_of_dscnet_is_a_switch() -> None:
+    components = {row.key: {"pgcl", "sgcl", "dscl"} - _off(row.overrides) for row in DSCNET}
+    assert components == {
+        "m1": {"pgcl"},
+        "m2": {"sgcl"},
+        "m3": {"pgcl", "sgcl"},
+        "seam-dscnet": {"pgcl", "sgcl", "dscl"},
+    }
+
+
+def _off(overrides: tuple[str, ...]) -> set[str]:
+    return {word.removeprefix("dscnet.").split("=")[0] for word in overrides if "=false" in word}
+
+
 def test_rows_in_both_tables_are_the_same_runs() -> None:
     main = {row.key: row for row in MAIN}
     shared = [row for row in ABLATION if row.key in main]
@@ -63,7 +83,9 @@ def test_rows_in_both_tables_are_the_same_runs() -> None:
 
 
 def test_no_two_rows_are_the_same_run() -> None:
-    rows = {row.key: frozenset(row.overrides) for row in (*MAIN, *ABLATION, *PSA, *AUXSEGNET)}
+    rows = {
+        row.key: frozenset(row.overrides) for row in (*MAIN, *ABLATION, *PSA, *AUXSEGNET, *DSCNET)
+    }
     assert len(set(rows.values())) == len(rows)
 
 
@@ -99,7 +121,9 @@ def test_select_takes_groups_and_keys_once_each() -> None:
 
 @pytest.mark.parametrize("words", ["", "seam,", "SEAM", "seam, eps"])
 def test_select_refuses_unknown_words(words: str) -> None:
-    with pytest.raises(HscError, match="is no row; there are main, ablation, psa, auxsegnet and "):
+    with pytest.raises(
+        HscError, match="is no row; there are main, ablation, psa, auxsegnet, dscnet and "
+    ):
         select(words)
 
 

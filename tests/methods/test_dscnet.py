@@ -145,13 +145,71 @@ def test_on_the_network_s_own_features(
     for _ in range(2):
         terms = method.losses(batch)
         method.commit()
-    assert {"groups", "nodes"} < set(terms)
+    assert {"groups", "nodes", "second_classification"} < set(terms)
     gamma = method.contrast.params.gamma
     others = [terms[name] for name in terms if name not in ("loss", "groups", "nodes")]
     expected = sum(others) + gamma * (terms["groups"] + terms["nodes"])
     torch.testing.assert_close(terms["loss"], expected)
 
 
-def test_without_a_term_it_is_no_contrast(tiny_run: Callable[..., MethodChoice]) -> None:
-    with pytest.raises(HscError, match=r"dscnet\.pgcl and dscnet\.sgcl are both"):
-        tiny_run(contrast="dscnet", dscnet={"pgcl": False, "sgcl": False})
+@pytest.mark.parametrize(
+    ("switches", "said"),
+    [
+        ({"pgcl": False, "sgcl": False, "dscl": False}, r"dscnet\.pgcl and dscnet\.sgcl are both"),
+        ({"pgcl": False}, r"dscnet\.dscl is true, but it stands on both"),
+    ],
+)
+def test_what_stands_on_nothing_is_refused(
+    tiny_run: Callable[..., MethodChoice], switches: dict[str, bool], said: str
+) -> None:
+    with pytest.raises(HscError, match=said):
+        tiny_run(contrast="dscnet", dscnet=switches)
+
+
+@pytest.mark.parametrize("baseline", ["seam", "eps"])
+def test_the_second_cam_is_asked_what_the_baseline_asks(
+    tiny_run: Callable[..., MethodChoice],
+    tiny_network: NetworkParams,
+    tiny_cam_params: TrainCamParams,
+    baseline: str,
+) -> None:
+    """The contrast is of the plain CAM, and so are the baseline's own terms."""
+    torch.manual_seed(0)
+    built = [
+        build_method(
+            tuple("abc"),
+            tiny_run(baseline=baseline, contrast="dscnet", dscnet={"dscl": dscl}),
+            tiny_network,
+            tiny_cam_params,
+        )
+        for dscl in (True, False)
+    ]
+    built[1].network.load_state_dict(
+        {key: built[0].network.state_dict()[key] for key in built[1].network.state_dict()}
+    )
+    batch = {"image": torch.randn(2, 3, 32, 32), "tags": torch.tensor([[1.0, 0, 1], [0, 1, 0]])}
+    batch["saliency"] = torch.rand(2, 1, 32, 32)
+    with_second, without = (method.eval().losses(batch) for method in built)
+    more = {"second_classification"} | ({"second_saliency"} if baseline == "eps" else set())
+    assert set(with_second) - set(without) == more
+    for name in without.keys() - {"loss"}:
+        torch.testing.assert_close(with_second[name], without[name])
+    added = sum(with_second[name] for name in more)
+    torch.testing.assert_close(with_second["loss"], without["loss"] + added)
+    # at the beginning it is the plain CAM, whose mean SEAM takes over pixels and not over cells
+    began = with_second["second_classification"].item()
+    assert began == pytest.approx(without["classification"].item(), rel=1e-2)
+
+
+def test_the_network_has_the_nodes_of_the_last_batch(
+    tiny_run: Callable[..., MethodChoice],
+    tiny_network: NetworkParams,
+    tiny_cam_params: TrainCamParams,
+) -> None:
+    method = build_method(tuple("abc"), tiny_run(contrast="dscnet"), tiny_network, tiny_cam_params)
+    batch = {"image": torch.randn(2, 3, 32, 32), "tags": torch.tensor([[1.0, 0, 1], [0, 1, 0]])}
+    method.losses(batch)
+    assert not method.network.enrichment.seen.any()
+    method.commit()
+    assert method.network.enrichment.seen.all()
+    assert torch.equal(method.network.enrichment.nodes, method.contrast.nodes)

@@ -88,6 +88,14 @@ class Eps(Baseline):
             terms |= equivariance_terms(views.maps, views.sizes, tags)
         return terms
 
+    def second_terms(self, cams: list[Tensor], views: Views) -> Terms:
+        """The saliency too: inference reads the background channel that it trains."""
+        p = self.params
+        terms = [
+            saliency_loss(cam, views.saliency, views.tags, tau=p.tau, mix=p.mix) for cam in cams
+        ]
+        return super().second_terms(cams, views) | {"second_saliency": sum(terms) / len(terms)}
+
     def contrast_map(self, view: CamMaps, tags: Tensor) -> Tensor:
         if self.params.contrast_map == "refined":
             return view.refined

@@ -1,8 +1,9 @@
 """DSCNet's contrasts of pixel groups (Lai, Vong, Chen, IEEE TII 2024) over two views.
 
 M1 to M3 of its Table IV: the pixel-wise group contrast (`pgcl`), the semantic-wise one (`sgcl`), or
-both. Its refinement of the CAM, (10) to (12), is not built. The class nodes are buffers of the
-module, so they are in every checkpoint of the training.
+both; M4: the second CAM, (10) to (12), besides (`dscl`), which the network holds
+(`hsc.cam.network.Enrichment`). The class nodes are buffers of the module, so they are in every
+checkpoint of the training.
 
 Letters: N batch, C foreground classes, D channels of the features, h w cells of a view's map.
 """
@@ -30,6 +31,7 @@ class DscNetParams(ContrastParams):
     beta: NonNegative = 0.4
     pgcl: bool = True
     sgcl: bool = True
+    dscl: bool = True
     temperature: Positive = 0.1
     momentum: Probability = 0.9
     background_score: Probability = 0.10
@@ -54,7 +56,16 @@ class DscNetContrast(Contrast):
         self.register_buffer("seen", torch.zeros(nodes, dtype=torch.bool))
 
     @staticmethod
+    def enrichment(params: DscNetParams) -> float | None:
+        return params.temperature if params.dscl else None
+
+    @staticmethod
     def check(params: DscNetParams) -> None:
+        if params.dscl and not (params.pgcl and params.sgcl):
+            raise ValueError(
+                "dscnet.dscl is true, but it stands on both dscnet.pgcl and dscnet.sgcl; set it to "
+                "false too"
+            )
         if not (params.pgcl or params.sgcl):
             raise ValueError(
                 "contrast is dscnet but dscnet.pgcl and dscnet.sgcl are both false; use "
