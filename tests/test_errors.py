@@ -444,7 +444,7 @@ def test_wrong_parameter(work: Path, key: str, value: Any, problem: str) -> None
         ("hsc__gamma", "much", "hsc.gamma: Input should be a valid number"),
         ("hsc__roi", "perhaps", "hsc.roi: Input should be a valid boolean"),
         ("ppc__k", 0, "ppc.k: Input should be greater than or equal to 1"),  # not chosen
-        ("contrast", "cpp", "contrast: 'cpp' is none; there are: hsc, ppc, none"),
+        ("contrast", "cpp", "contrast: 'cpp' is none; there are: dscnet, hsc, ppc, none"),
     ],
 )
 def test_wrong_constant_of_a_method(
