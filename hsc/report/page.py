@@ -15,7 +15,7 @@ from hsc.base.disk_space import amount
 from hsc.base.files import atomic_file
 from hsc.report import charts, words
 from hsc.report.facts import STEPS, Confusion, Facts, Panel, Training
-from hsc.report.papers import TABULATED_IN, Published, published
+from hsc.report.papers import TABULATED_IN, TITLES, Published, published, table_of
 from hsc.report.timings import Timing, total_seconds
 
 _PIXELATED_BELOW = 128
@@ -109,7 +109,8 @@ def render(facts: Facts) -> str:
 
 
 def _context(facts: Facts) -> dict[str, Any]:
-    rows = published(facts.run.baseline, facts.run.contrast, facts.run.segmentation)
+    run, told = facts.run, table_of(facts.run.data)
+    rows = published(run.baseline, run.contrast, run.segmentation, run.data)
     what, how = words.settings(facts)
     maps = heat_maps(facts)
     return {
@@ -120,7 +121,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "threshold": words.threshold(facts),
         "scores": scores(facts),
         "papers": tuple(PaperRow(row, (row.seeds, row.crf, row.masks, row.val)) for row in rows),
-        "tables_of": TABULATED_IN,
+        "tables_of": TABULATED_IN[told],
+        "papers_on": TITLES[told],
         "notes": words.paper_notes(facts, rows),
         "panels": tuple((panel, cells(panel)) for panel in facts.panels),
         "colours": {swatch.name: swatch.colour for swatch in facts.legend},

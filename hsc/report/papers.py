@@ -1,8 +1,9 @@
-"""What the papers report on PASCAL VOC 2012 for the methods that can be run here.
+"""What the papers report on PASCAL VOC 2012 and COCO 2014 for the methods that can be run here.
 
 mIoU in percent. The figures stand in Tables 1 and 2 of the HSC paper (Wu et al., IJCAI 2023), which
 repeats those of the other papers: seeds, seeds + CRF and masks on `train`, the segmentation network
-on `val`; AuxSegNet's in its own. None of them was measured with this code.
+on `val`. AuxSegNet's and DSCNet's are of their own papers, those on COCO of DSCNet's Table III.
+None of them was measured with this code.
 """
 
 from dataclasses import dataclass
@@ -43,8 +44,17 @@ AUXSEGNET = Paper(
     "Leveraging Auxiliary Tasks with Affinity Learning for Weakly Supervised Semantic Segmentation",
     "https://arxiv.org/abs/2107.11787",
 )
-TABULATED_IN = HSC
-"""The paper whose tables the figures were taken from."""
+DSCNET = Paper(
+    "Lai et al., IEEE TII 2024",
+    "Weakly-supervised Semantic Segmentation via Dual-stream Contrastive Learning of Cross-image "
+    "Contextual Information",
+    "https://arxiv.org/abs/2405.04913",
+)
+VOC, COCO = "voc2012", "coco2014"
+TABULATED_IN = {VOC: f"Tables 1 and 2 of {HSC.cited}", COCO: f"Table III of {DSCNET.cited}"}
+"""Where the figures of a data set were taken from, but for those of methods with tables of their
+own (`Published.seeds` is None)."""
+TITLES = {VOC: "PASCAL VOC 2012", COCO: "COCO 2014"}
 
 
 @dataclass(frozen=True)
@@ -74,25 +84,43 @@ FIGURES = {
     ),
     ("seam", "ppc"): Published("SEAM + PPC", PPC, 61.5, 64.0, 69.2, None, "PSA", None),
     ("seam", "hsc"): Published("SEAM + HSC", HSC, 64.3, 66.5, 69.5, None, "PSA", None),
+    ("seam", "dscnet"): Published(
+        "SEAM + DSCNet", DSCNET, None, None, None, 67.7, None, "a network on ResNet-38"
+    ),
     ("eps", "none"): Published("EPS", EPS, 69.5, 71.4, 71.6, 70.9, "PSA", _ASPP),
     ("eps", "ppc"): Published("EPS + PPC", PPC, 70.5, 73.3, 73.3, 72.6, "CRF", _ASPP),
     ("eps", "hsc"): Published("EPS + HSC", HSC, 71.8, 74.6, 74.6, 73.6, "CRF", _ASPP),
 }
-"""By (baseline, contrast), as in params.yaml."""
+"""By (baseline, contrast), as in params.yaml, on VOC."""
+ON_COCO = {
+    ("seam", "none"): Published("SEAM", SEAM, None, None, None, 31.9, None, None),
+    ("seam", "dscnet"): Published("SEAM + DSCNet", DSCNET, None, None, None, 34.6, None, None),
+}
 
 
 OF_AUXSEGNET = Published(
     "AuxSegNet", AUXSEGNET, None, None, None, 69.0, None,
     "several scales and a CRF, from plain CAMs (66.1 without the two)",
 )  # fmt: skip
+AUXSEGNET_ON_COCO = Published("AuxSegNet", AUXSEGNET, None, None, None, 33.9, None, None)
 
 
-def published(baseline: str, contrast: str, segmentation: str) -> tuple[Published, ...]:
+def table_of(data: str) -> str:
+    """The data set whose figures stand beside a run's on `data`."""
+    return COCO if data == COCO else VOC
+
+
+def published(
+    baseline: str, contrast: str, segmentation: str, data: str = VOC
+) -> tuple[Published, ...]:
     """The rows to show beside a run: its method's, and that of its baseline without the contrast;
     AuxSegNet's where that is its segmentation network.
 
     Empty where the papers have nothing: the plain `cam` baseline, whatever the contrast.
     """
     keys = dict.fromkeys([(baseline, contrast), (baseline, "none")])
-    found = tuple(FIGURES[key] for key in keys if key in FIGURES)
-    return (*found, OF_AUXSEGNET) if segmentation == "auxsegnet" else found
+    on_coco = table_of(data) == COCO
+    figures = ON_COCO if on_coco else FIGURES
+    found = tuple(figures[key] for key in keys if key in figures)
+    auxsegnet = AUXSEGNET_ON_COCO if on_coco else OF_AUXSEGNET
+    return (*found, auxsegnet) if segmentation == "auxsegnet" else found

@@ -8,11 +8,9 @@ from hsc.params.base import FetchParams
 from hsc.params.recipe import WarmupParams
 from hsc.params.run import method_title
 from hsc.report.facts import Facts, Training
-from hsc.report.papers import OF_AUXSEGNET, Published
+from hsc.report.papers import TITLES, VOC, Published, table_of
 from hsc.report.reading import Origin, plain
 
-PAPERS_DATA = "voc2012"
-"""The data set that the papers' figures are of."""
 STEP_TITLES = {"seeds": "Seed", "crf": "+ CRF", "masks": "Masks", "val": "val"}
 TRAINING_TITLES = {
     "backbone": "The backbone's warm-up",
@@ -177,7 +175,7 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
     if not rows:
         return ["The papers have no figures for this method."]
     notes = []
-    if facts.run.data != PAPERS_DATA:
+    if facts.run.data not in TITLES:
         notes.append(
             f"This run is on {facts.run.data}, the papers' figures are of VOC 2012: the two are "
             "not to be compared."
@@ -191,8 +189,9 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
     trained = [f"{row.method} with {row.network}" for row in rows if row.network is not None]
     if trained:
         notes.append(f"Published on val: {', '.join(trained)}.")
-    if OF_AUXSEGNET in rows:
-        notes.append("AuxSegNet's figure is of its own paper.")
+    own = [row.method for row in rows if row.seeds is None]
+    if own and table_of(facts.run.data) == VOC:
+        notes.append(f"Not of these tables, but of papers of their own: {' and '.join(own)}.")
     return notes
 
 

@@ -112,7 +112,8 @@ def test_thresholds(facts: Facts) -> None:
 
 
 def notes(facts: Facts) -> str:
-    rows = published(facts.run.baseline, facts.run.contrast, facts.run.segmentation)
+    run = facts.run
+    rows = published(run.baseline, run.contrast, run.segmentation, run.data)
     return " ".join(words.paper_notes(facts, rows))
 
 
@@ -120,6 +121,7 @@ def test_figures_of_another_data_set_are_not_to_be_compared(facts: Facts) -> Non
     assert "This run is on shapes, the papers' figures are of VOC 2012" in notes(facts)
     assert "not to be compared" in notes(of(facts, data="voc2012_small"))
     assert "not to be compared" not in notes(of(facts, data="voc2012"))
+    assert "not to be compared" not in notes(of(facts, data="coco2014", contrast="dscnet"))
 
 
 def test_notes_on_the_masks_and_networks(facts: Facts) -> None:
@@ -129,6 +131,13 @@ def test_notes_on_the_masks_and_networks(facts: Facts) -> None:
     assert "masks of EPS + HSC are the CRF's, here those of PSA" in notes(eps)
     assert "EPS + HSC with DeepLab-ASPP on ResNet-101" in notes(eps)
     assert notes(of(facts, baseline="cam")) == "The papers have no figures for this method."
+
+
+def test_figures_of_a_paper_of_its_own_are_said_to_be(facts: Facts) -> None:
+    dscnet = of(facts, data="voc2012", contrast="dscnet")
+    assert "but of papers of their own: SEAM + DSCNet." in notes(dscnet)
+    assert "papers of their own" not in notes(of(facts, data="voc2012"))
+    assert "papers of their own" not in notes(of(dscnet, data="coco2014"))
 
 
 def test_settings_leave_out_what_has_no_say(facts: Facts) -> None:
