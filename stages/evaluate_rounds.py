@@ -1,16 +1,14 @@
 """Score the pseudo labels of each of AuxSegNet's rounds against the masks of train."""
 
-import csv
 from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
-from hsc.base.files import atomic_file, write_json
+from hsc.base.files import write_json
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 from hsc.scoring.metrics import unscored
 from hsc.scoring.rounds import score_rounds
-
-COLUMNS = ("mIoU", "precision", "recall", "labelled")
+from hsc.scoring.tables import write_rounds
 
 
 @stage
@@ -26,10 +24,7 @@ def main(params: Path, recipes: Path, data: Path, rounds: Path, metrics: Path, p
     scored = run.segmentation == "auxsegnet" and folder.has_masks("train")
     scores = score_rounds(folder, rounds, bars("scoring", "image")) if scored else {}
     write_json(metrics, {"split": "train", "rounds": scores} if scored else unscored("train"))
-    with atomic_file(plots) as partial, partial.open("w", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["round", *COLUMNS])
-        writer.writerows([r, *(row[name] for name in COLUMNS)] for r, row in scores.items())
+    write_rounds(scores, plots)
     said = ", ".join(f"{row['mIoU']:.2f}" for row in scores.values())
     return f"{rounds}: mIoU {said} % by round" if scored else f"{rounds}: nothing to score"
 

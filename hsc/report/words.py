@@ -124,8 +124,8 @@ def _segmentation(facts: Facts) -> str:
         rounds = facts.recipe.train_segmentation.auxsegnet.rounds
         return (
             f"A segmentation network (AuxSegNet, backbone {facts.recipe.network.backbone}) is "
-            "trained on what CAMs and saliency agree about, and labels the pictures anew after "
-            f"each of {rounds} rounds; it does not use the masks."
+            "trained on what CAMs and saliency agree about, and labels the pictures anew between "
+            f"its {rounds} rounds; it does not use the masks."
         )
     network = facts.recipe.segmentation_network
     return (

@@ -42,6 +42,13 @@ def write_confusion(matrix: NDArray | None, class_names: Sequence[str], path: Pa
     _write(["truth", "label", "pixels"], rows, path)
 
 
+def write_rounds(rounds: dict[str, dict[str, float]], path: Path) -> None:
+    """A line a round of `hsc.scoring.rounds.score_rounds`; without rounds the header alone."""
+    columns = ("mIoU", "precision", "recall", "labelled")
+    rows = ((number, *(row[name] for name in columns)) for number, row in rounds.items())
+    _write(["round", *columns], rows, path)
+
+
 def _write(header: list[str], rows: Iterable[tuple], path: Path) -> None:
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -192,7 +192,7 @@ def auxsegnet(tmp_path_factory: pytest.TempPathFactory) -> Facts:
 def test_auxsegnet_is_told_as_what_it_is(auxsegnet: Facts) -> None:
     text = words.summary(auxsegnet)
     assert "A segmentation network (AuxSegNet, backbone small) is trained on what CAMs" in text
-    assert "after each of 3 rounds; it does not use the masks." in text
+    assert "between its 3 rounds; it does not use the masks." in text
     assert "It is given saliency maps" in text
     first, *_, last = words.flow(auxsegnet)
     assert (first.title, last.title) == ("Tags and saliency", "AuxSegNet")
