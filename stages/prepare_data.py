@@ -11,7 +11,7 @@ from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.download import downloads_folder
 from hsc.base.files import write_json
 from hsc.base.pool import process_count
-from hsc.params.method import choose
+from hsc.params.method import choose, choose_segmentation_contrast
 from hsc.params.reading import load
 from hsc.sources.stage import Where, make, read_kind
 from hsc.sources.summary import shown
@@ -27,6 +27,7 @@ def main(params: Path, recipes: Path, data: Path, metrics: Path) -> str:
     how = read_kind(recipe.prepare_data, recipes / f"{run.data}.yaml: prepare_data")
     # Asked here, so that no training runs in vain: none of it changes what is made.
     asking = "baseline is eps" if choose(run, params).baseline.needs_saliency else ""
+    choose_segmentation_contrast(run, params)
     if run.segmentation == "auxsegnet":
         asking = "segmentation is auxsegnet"
     facts = make(how, data / run.data, Where(downloads_folder(), process_count(), bars, asking))

@@ -5,6 +5,7 @@ from pathlib import Path
 from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.base.pool import process_count
 from hsc.data.voc import VocFolder
+from hsc.params.method import choose_segmentation_contrast
 from hsc.params.reading import load
 
 
@@ -26,17 +27,18 @@ def main(
     """Train what `segmentation` names; a killed run goes on from its last checkpoint."""
     # Not at the top: the CRF's processes import this script, and torch takes 4 s and 300 MB each.
     from hsc.auxsegnet.stage import train_auxsegnet
-    from hsc.segmentation.stage import train_deeplab
+    from hsc.segmentation.stage import Outputs, train_deeplab
 
     run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
-    written = (RESUME_FOLDER, out, rounds, metrics, plots, bars)
+    written = Outputs(RESUME_FOLDER, out, rounds, metrics, plots)
     if run.segmentation == "auxsegnet":
+        contrast = choose_segmentation_contrast(run, params)
         history = train_auxsegnet(
-            folder, cams, classifier, run.seed, recipe, process_count(), *written
+            folder, cams, classifier, run.seed, recipe, contrast, process_count(), written, bars
         )
     else:
-        history = train_deeplab(folder, masks, backbone, run.seed, recipe, *written)
+        history = train_deeplab(folder, masks, backbone, run.seed, recipe, written, bars)
     return f"{out}: {run.segmentation}, {len(history)} steps, loss {history[-1]['loss']:.4f}"
 
 

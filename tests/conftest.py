@@ -129,6 +129,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
             "data": "shapes",
             "debug": False,
             "segmentation": "deeplab",
+            "segmentation_contrast": "none",
             "baseline": "seam",
             "contrast": "hsc",
             "cam": {},
@@ -177,6 +178,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
                 "momentum": 0.9,
                 "background_score": 0.1,
                 "background_positive": False,
+                "queue": 3,
             },
             "seeds": {"threshold": "best"},
             "psa": {

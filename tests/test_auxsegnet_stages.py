@@ -128,12 +128,32 @@ def test_a_data_set_without_saliency_is_refused_before_it_is_made(tmp_path: Path
     assert said.startswith("prepare_data.saliency is none, but segmentation is auxsegnet")
 
 
+def test_a_contrast_of_deeplab_is_refused(tmp_path: Path) -> None:
+    write_settings(tmp_path)
+    change(tmp_path / PARAMS, segmentation_contrast="dscnet")
+    result = run_here(stage("prepare_data"), tmp_path)
+    assert result.exit_code == 1
+    assert "segmentation_contrast is one in AuxSegNet's rounds" in error_line(result.stderr)
+
+
+def test_a_contrast_that_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    write_settings(tmp_path)
+    change(
+        tmp_path / PARAMS, segmentation="auxsegnet", segmentation_contrast="dscnet",
+        dscnet__pgcl=False,
+    )  # fmt: skip
+    result = run_here(stage("prepare_data"), tmp_path)
+    assert result.exit_code == 1
+    assert "dscnet.dscl is true, but it stands on both" in error_line(result.stderr)
+
+
 def test_two_processes_train_what_one_trains(finished: Path, tmp_path: Path) -> None:
-    """The first round's labels to the byte, its network and losses up to rounding."""
+    """With DSCNet: the first round's labels to the byte, network and losses up to rounding."""
     from tests.test_torchrun import arguments, torchrun
 
     folders = [shutil.copytree(finished, tmp_path / name) for name in ("one", "two")]
     for folder in folders:
+        change(folder / PARAMS, segmentation_contrast="dscnet")
         sgd = {"optimiser": "sgd", "momentum": 0.9, "rounds": 1, "head_dropout": 0.5}
         change(
             folder / RECIPE, **{f"train_segmentation__auxsegnet__{k}": v for k, v in sgd.items()}
@@ -150,3 +170,4 @@ def test_two_processes_train_what_one_trains(finished: Path, tmp_path: Path) -> 
     states = [load_segmentation(f / "outputs" / "segmentation.pt")[0].state_dict() for f in folders]
     for key, value in states[0].items():
         assert torch.allclose(states[1][key].float(), value.float(), atol=1e-5), key
+    assert states[0]["enrichment.seen"].any()

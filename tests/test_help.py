@@ -57,7 +57,12 @@ def parameters_of(name: str) -> set[str]:
     entries: list[Any] = stage.get("do", stage)["params"]
     for entry in entries:
         found |= {entry} if isinstance(entry, str) else set().union(*entry.values())
-    words = {"${baseline}": "BASELINE", "${contrast}": "CONTRAST", "${segmentation}": "NETWORK"}
+    words = {
+        "${baseline}": "BASELINE",
+        "${contrast}": "CONTRAST",
+        "${segmentation}": "NETWORK",
+        "${segmentation_contrast}": "SEGMENTATION_CONTRAST",
+    }
     for placeholder, word in words.items():
         found = {key.replace(placeholder, word) for key in found}
     return found

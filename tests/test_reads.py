@@ -27,10 +27,21 @@ PLACES = {
     SegmentationPredictions: "predict_segmentation.",
 }
 """Where the keys of a section stand."""
+CHOOSERS = {
+    "choose": ("baseline", "contrast"),
+    "choose_segmentation_contrast": ("segmentation_contrast",),
+}
 INNER = {"psa", "seeds", "train_segmentation", "predict_segmentation"}
-VALUES = {"data": "shapes", "baseline": "seam", "contrast": "hsc"}
+VALUES = {
+    "data": "shapes", "baseline": "seam", "contrast": "hsc", "segmentation_contrast": "dscnet",
+}  # fmt: skip
 BY_BASELINE = {"train_cam", "infer_cams", "refine_crf"}
-ASKED = {"prepare_data": {"seed", "baseline", "contrast", "seam", "hsc", "segmentation"}}
+ASKED = {
+    "prepare_data": {
+        "seed", "baseline", "contrast", "seam", "hsc", "segmentation", "segmentation_contrast",
+        "dscnet",
+    }
+}  # fmt: skip
 """Read and not declared: prepare_data refuses what the planned run could not use, before hours go
 into it, and makes the same data set whatever they say. Declared, a change of method would unpack
 COCO again."""
@@ -61,15 +72,23 @@ class Noted(dict):
 def _noting(kind: type, place: str, found: set[str]) -> Callable[[Any, str], Any]:
     def get(self: Any, name: str) -> Any:
         value = super(kind, self).__getattribute__(name)
-        if name == "sections":
-            found.update((self.baseline, self.contrast))
-        elif name in BY_BASELINE:
+        if name in BY_BASELINE:
             return Noted(value, name, found)
-        elif name in kind.model_fields and f"{place}{name}" not in INNER:
+        if name in kind.model_fields and f"{place}{name}" not in INNER:
             found.add(f"{place}{name}")
         return value
 
     return get
+
+
+def _noting_names(function: Any, words: tuple[str, ...], found: set[str]) -> Any:
+    """A chooser of methods reads the sections that have their names."""
+
+    def choose(run: RunParams, source: Path) -> Any:
+        found.update({getattr(run, word) for word in words} - {"none"})
+        return function(run, source)
+
+    return choose
 
 
 def declared(name: str, values: dict[str, str]) -> set[str]:
@@ -106,11 +125,17 @@ def test_stages_read_what_they_declare(
         return found
 
     reads: dict[str, set[str]] = {}
-    for psa, network in ((True, "auxsegnet"), (False, "deeplab")):
-        change(tmp_path / "params.yaml", psa__enabled=psa, segmentation=network)
+    for psa, network, contrast in ((True, "auxsegnet", "dscnet"), (False, "deeplab", "none")):
+        change(
+            tmp_path / "params.yaml", psa__enabled=psa, segmentation=network,
+            segmentation_contrast=contrast,
+        )  # fmt: skip
         for stage in stages():
             module = importlib.import_module(stage.cmd.split()[2])
             monkeypatch.setattr(module, "load", load_unseen)
+            for chooser, words in CHOOSERS.items():
+                if function := getattr(module, chooser, None):
+                    monkeypatch.setattr(module, chooser, _noting_names(function, words, seen))
             seen.clear()
             run_well(stage, tmp_path)
             name = stage.cmd.split()[2].removeprefix("stages.")

@@ -13,7 +13,9 @@ from hsc.engine.history import write_history
 from hsc.engine.resume_key import training_key
 from hsc.engine.runtime import training_runtime
 from hsc.engine.training import History
+from hsc.params.method import ContrastChoice
 from hsc.params.recipe import Recipe
+from hsc.segmentation.stage import Outputs
 
 
 def train_auxsegnet(
@@ -22,31 +24,31 @@ def train_auxsegnet(
     classifier: Path,
     seed: int,
     recipe: Recipe,
+    contrast: ContrastChoice | None,
     processes: int,
-    states: Path,
-    out: Path,
-    rounds: Path,
-    metrics: Path,
-    plots: Path,
+    out: Outputs,
     bars: Bars,
 ) -> History:
     """Train on CAMs and saliency; write the last network, the rounds' labels, the losses.
 
-    states: folder of the states of killed trainings. Raises HscError as `train_rounds`.
+    Raises HscError as `train_rounds`.
     """
     schedule = recipe.train_segmentation.auxsegnet
     reading = bars("reading the inputs", "file")
     inputs, settings = [cams, classifier], ["auxsegnet", recipe.network, schedule]
+    if contrast is not None:
+        settings += [contrast.name, contrast.params]
     key = training_key(folder, inputs, settings, True, seed, reading)
-    work = states / f"train_segmentation-{key[:16]}"
+    work = out.states / f"train_segmentation-{key[:16]}"
     with training_runtime() as runtime:
         history = train_rounds(
-            folder, cams, classifier, seed, recipe.network, schedule, runtime, work, processes, bars
-        )
+            folder, cams, classifier, seed, recipe.network, schedule, contrast, runtime, work,
+            processes, bars,
+        )  # fmt: skip
         if is_first():
-            with made_folder(rounds) as partial:
+            with made_folder(out.rounds) as partial:
                 link_rounds(work, schedule.rounds, partial)
-            with atomic_file(out) as partial:
+            with atomic_file(out.weights) as partial:
                 shutil.copyfile(round_weights(work, schedule.rounds - 1), partial)
             start = {
                 "kind": "CAM network",
@@ -54,7 +56,7 @@ def train_auxsegnet(
                 "sha256": digest_file(classifier),
             }
             described = {"backbone": recipe.network.backbone, "head": "auxsegnet"}
-            write_json(metrics, described | {"initial_weights": start})
-            write_history(plots, history)
+            write_json(out.metrics, described | {"initial_weights": start})
+            write_history(out.plots, history)
             shutil.rmtree(work)
     return history

@@ -24,14 +24,14 @@ from hsc.base.progress import Bars, follow, silent
 from hsc.crf.stage import cam_tasks
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
-from hsc.engine.label_training import label_optimiser
-from hsc.engine.loading import step_batches
-from hsc.engine.optimisers import poly_rate
+from hsc.engine.label_training import train_on_labels
 from hsc.engine.runtime import Runtime, one_thread, seed_torch
-from hsc.engine.training import History, train
+from hsc.engine.training import History
+from hsc.methods.contrast import Contrast, Setting
 from hsc.nets.auxsegnet import AuxSegNet, auxsegnet_network
 from hsc.nets.segmentation import load_segmentation
 from hsc.nets.weights import check_classes, load_state, load_weights, save_weights
+from hsc.params.method import ContrastChoice
 from hsc.params.recipe import NetworkParams
 from hsc.params.segmentation import AuxLabelParams, TrainAuxSegNetParams
 
@@ -45,6 +45,7 @@ def train_rounds(
     seed: int,
     network: NetworkParams,
     params: TrainAuxSegNetParams,
+    contrast: ContrastChoice | None,
     runtime: Runtime,
     work: Path,
     processes: int,
@@ -53,9 +54,10 @@ def train_rounds(
     """Train all rounds in the folder `work`, from where it stands; returns the losses of all steps.
 
     classifier: the CAM network's weights, from which the first round starts (backbone and head).
-    processes: of the CRF. Raises HscError for bad input or a loss that is not finite.
+    contrast: one of `features`, besides the five losses. processes: of the CRF. Raises HscError for
+    bad input or a loss that is not finite.
     """
-    spec = network_spec(folder.class_names, network, params)
+    spec = network_spec(folder.class_names, network, params, contrast)
     history: History = []
     for index in range(params.rounds):
         before = None if index == 0 else round_weights(work, index - 1)
@@ -67,7 +69,8 @@ def train_rounds(
             if not labels.is_dir():
                 made = _labels(folder, cams, before, params.labels, runtime, processes)
                 _write_labels(folder, labels, made, runtime, bars(f"labels {index}", "image"))
-            _train_round(index, started, folder, drawn, params, runtime, work, spec, bars)
+            objective = AuxSegNetObjective(started, _contrast(contrast, started, params))
+            _train_round(index, objective, folder, drawn, params, runtime, work, spec, bars)
         all_here(runtime.device)
         terms: History = read_json(_round_history(work, index))
         history += [row | {"step": index * params.steps + row["step"]} for row in terms]
@@ -96,21 +99,27 @@ def link_rounds(work: Path, rounds: int, output: Path) -> None:
 
 
 def network_spec(
-    class_names: tuple[str, ...], network: NetworkParams, params: TrainAuxSegNetParams
+    class_names: tuple[str, ...],
+    network: NetworkParams,
+    params: TrainAuxSegNetParams,
+    contrast: ContrastChoice | None = None,
 ) -> dict[str, Any]:
     """The network's specification (`hsc.nets.auxsegnet.auxsegnet_network`)."""
+    enrichment = None if contrast is None else contrast.kind.enrichment(contrast.params)
     return {
         **network.backbone_spec,
         "class_names": list(class_names),
         "channels": params.channels,
         "rates": list(params.rates),
         "head_dropout": params.head_dropout,
+        **({} if enrichment is None else {"enrichment": enrichment}),
     }
 
 
 def load_classifier(network: AuxSegNet, path: Path, spec: dict[str, Any]) -> None:
     """Give a network the backbone of a CAM network and its head, without the background's row.
 
+    A second CAM begins as the plain one, also where the CAM network has one of its own.
     Raises HscError for a CAM network of another backbone or of other classes.
     """
     found, state = load_weights(path, "cam")
@@ -125,6 +134,8 @@ def load_classifier(network: AuxSegNet, path: Path, spec: dict[str, Any]) -> Non
     backbone = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
     load_state(network.backbone, backbone, path)
     load_state(network.head, {"weight": state["head.weight"][1:]}, path)
+    if network.enrichment is not None:
+        network.enrichment.begin(network.head)
 
 
 def _start(spec: dict[str, Any], classifier: Path, before: Path | None) -> AuxSegNet:
@@ -133,6 +144,25 @@ def _start(spec: dict[str, Any], classifier: Path, before: Path | None) -> AuxSe
     network = auxsegnet_network(spec)
     load_classifier(network, classifier, spec)
     return network
+
+
+def _contrast(
+    choice: ContrastChoice | None, network: AuxSegNet, params: TrainAuxSegNetParams
+) -> Contrast | None:
+    """The contrast of a round; its class nodes are those of the second CAM, where there is one."""
+    if choice is None:
+        return None
+    setting = Setting(
+        network.head.out_channels, 0, 0,
+        background_score=params.labels.cam_threshold,
+        feature_channels=network.backbone.channels,
+        views=1,
+    )  # fmt: skip
+    contrast = choice.kind(choice.params, setting)
+    if network.enrichment is not None:
+        contrast.nodes.copy_(network.enrichment.nodes)
+        contrast.seen.copy_(network.enrichment.seen)
+    return contrast
 
 
 def _labels(
@@ -171,7 +201,7 @@ def _write_labels(
 
 def _train_round(
     index: int,
-    network: AuxSegNet,
+    objective: AuxSegNetObjective,
     folder: VocFolder,
     seed: int,
     params: TrainAuxSegNetParams,
@@ -180,25 +210,22 @@ def _train_round(
     spec: dict[str, Any],
     bars: Bars,
 ) -> None:
-    samples = AuxSamples(
-        folder, folder.ids("train_aug"), round_folder(work, index), params.augmentation, seed,
-        params.padding,
-    )  # fmt: skip
+    ids, labels = folder.ids("train_aug"), round_folder(work, index)
     seed_torch(seed)  # whether labels were made before or were there, dropout is the same
     resume = ResumeFile(work, "state", f"round{index}")
-    history = train(
-        AuxSegNetObjective(network),
-        label_optimiser(network, params),
-        step_batches(samples, seed, params.batch_size, params.steps, runtime),
-        params.steps,
-        lambda step: poly_rate(params.lr, step, params.steps, params.power),
+    history = train_on_labels(
+        objective,
+        objective.network,
+        AuxSamples(folder, ids, labels, params.augmentation, seed, params.padding),
+        seed,
+        params,
         runtime,
         resume,
-        params.checkpoint_every,
         title=f"AuxSegNet, round {index + 1} of {params.rounds}",
         bars=bars,
     )
     if is_first():
         write_json(_round_history(work, index), history)
-        save_weights(round_weights(work, index), "auxsegnet", spec, network.state_dict())
+        state = objective.network.state_dict()
+        save_weights(round_weights(work, index), "auxsegnet", spec, state)
     resume.clear()

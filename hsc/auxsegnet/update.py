@@ -28,7 +28,8 @@ def updates(
 ) -> Iterator[Update]:
     """Yield what the network says of each picture, in order; one scale, no flip, as published.
 
-    Raises HscError for maps that are not finite and as the reading of pictures and saliency.
+    The CAM is DSCNet's second where the network has one. Raises HscError for maps that are not
+    finite and as the reading of pictures and saliency.
     """
     runtime.ready(network)
     pictures = in_order(ScaledPictures(folder, ids, [1.0], flip=False), runtime)
@@ -36,7 +37,8 @@ def updates(
         classes = np.flatnonzero(folder.tags(image_id)) + 1
         with runtime.autocast():
             maps = network.maps(batch.to(runtime.device, non_blocking=True))
-        cam = refine_cam(maps.cam[0].float(), maps.affinity[0], classes, tuple(size))
+        seen = maps.cam if maps.second_cam is None else maps.second_cam
+        cam = refine_cam(seen[0].float(), maps.affinity[0], classes, tuple(size))
         saliency = fuse_saliency(maps.refined_saliency[0, 0], folder.saliency(image_id))
         if not (torch.isfinite(cam).all() and np.isfinite(saliency).all()):
             raise HscError(

@@ -6,15 +6,14 @@ Letters: N batch, C foreground classes, H W pixels, h w map cells, D backbone ch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hsc.base.errors import ExperimentError
 from hsc.cam.pcm import PixelCorrelation
-from hsc.losses.groups import centred, directions
 from hsc.nets.backbone import Backbone
 from hsc.nets.backbones import backbone_from_spec
+from hsc.nets.enrichment import Enrichment
 from hsc.nets.weights import load_state, load_weights
 
 
@@ -76,44 +75,6 @@ class ContextProjector(nn.Module):
         return self.layers(features)
 
 
-class Enrichment(nn.Module):
-    """A second CAM, from features that know what a class looks like (DSCNet, (10) and (11)).
-
-    Each cell attends to the nodes of all classes by Pearson's correlation, what it gathers is put
-    beside its own features, and a 1x1 head gives the CAM. The head is linear, so that its part on
-    what is gathered is a table of (C+1, C+1) numbers, and features twice as wide are never made.
-    At the beginning it gives the plain head's CAM. Letters besides: R = C+1 nodes.
-    """
-
-    def __init__(self, channels: int, head: nn.Conv2d, temperature: float) -> None:
-        super().__init__()
-        rows = head.out_channels
-        self.temperature = temperature
-        self.register_buffer("nodes", torch.zeros(rows, channels))
-        self.register_buffer("seen", torch.zeros(rows, dtype=torch.bool))
-        self.own = nn.Conv2d(channels, rows, 1, bias=False)
-        self.own.load_state_dict(head.state_dict())
-        self.gathered = nn.Linear(channels, rows, bias=False)
-        nn.init.zeros_(self.gathered.weight)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, D, h, w) to logits (N, C+1, h, w); no gradient reaches the nodes."""
-        plain = self.own(features)
-        with torch.autocast(features.device.type, enabled=False):  # bf16 is too coarse for a mean
-            wide = torch.promote_types(features.dtype, torch.float32)
-            near = centred(features.to(wide)) @ directions(self.nodes.to(wide)).T  # (N, hw, R)
-            # the lowest finite number: before any node is seen, -inf would give NaN
-            near = (near / self.temperature).masked_fill(~self.seen, torch.finfo(wide).min)
-            table = self.gathered(self.nodes.to(wide)) * self.seen[:, None]
-            shift = near.softmax(dim=2) @ table  # (N, hw, C+1)
-        return plain + shift.transpose(1, 2).view(plain.shape)
-
-    def take(self, nodes: Tensor, seen: Tensor) -> None:
-        """Take over the class nodes (R, D) of a training and which of them there are."""
-        self.nodes.copy_(nodes)
-        self.seen.copy_(seen)
-
-
 class CamNetwork(nn.Module):
     """Backbone and 1x1 head without bias; a PCM and projectors where the method needs them.
 
@@ -142,7 +103,7 @@ class CamNetwork(nn.Module):
         self.projector_pixel = projector_pixel
         self.enrichment = None
         if enrichment is not None:
-            self.enrichment = Enrichment(backbone.channels, self.head, enrichment)
+            self.enrichment = Enrichment(self.head, num_classes + 1, enrichment)
 
     def forward(self, image: Tensor, refine: bool = True, enrich: bool = True) -> CamMaps:
         """Normalised RGB (N, 3, H, W) to the maps of the view; `refine`: by the PCM too.

@@ -4,7 +4,6 @@ Letters: N batch, C foreground classes, S side of a crop, H W pixels.
 """
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch.utils.data import Dataset
 
 from hsc.base.errors import DataError
 from hsc.data.classes import IGNORE
+from hsc.data.label_maps import read_labels
 from hsc.data.stream import Position
 from hsc.data.transforms import (
     Augmentation,
@@ -68,7 +68,7 @@ class CamSamples(Dataset[dict[str, Tensor]]):
 class SegmentationSamples(Dataset[dict[str, Tensor]]):
     """Crops with pseudo labels: `image` (3, S, S) float32, `label` (S, S) int64, 255 outside.
 
-    `read_label(labels, id)` reads one label map (H, W) uint8 from the folder `labels`.
+    labels: a folder of label maps, `<id>.png`.
     """
 
     def __init__(
@@ -76,12 +76,10 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
         folder: VocFolder,
         ids: tuple[str, ...],
         labels: Path,
-        read_label: Callable[[Path, str], NDArray[np.uint8]],
         how: Augmentation,
         seed: int,
     ) -> None:
-        self._folder, self._ids = folder, ids
-        self._labels, self._read_label = labels, read_label
+        self._folder, self._ids, self._labels = folder, ids, labels
         self._how, self._seed = how, seed
 
     def __len__(self) -> int:
@@ -91,7 +89,7 @@ class SegmentationSamples(Dataset[dict[str, Tensor]]):
         g, index = position
         image_id = self._ids[index]
         picture = self._folder.image(image_id)
-        labels = self._read_label(self._labels, image_id)
+        labels = read_labels(self._labels, image_id)
         check_labels(self._folder, self._labels / f"{image_id}.png", picture, labels)
         planes = image_plane(picture), label_plane(labels)
         image, label = augment(planes, self._how, sample_rng(self._seed, g))

@@ -4,15 +4,12 @@ AffinityNet learns from what two CRFs agree about, DeepLab from the pseudo label
 masks are never read here.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch.utils.data import Dataset
 
 from hsc.base.progress import Bars, silent
-from hsc.data.label_maps import read_labels
-from hsc.data.samples import SegmentationSamples
-from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
@@ -24,8 +21,7 @@ from hsc.params.base import TrainingParams
 def train_on_labels(
     objective: Any,
     network: Any,
-    folder: VocFolder,
-    labels: Path,
+    samples: Dataset[Any],
     seed: int,
     params: TrainingParams,
     runtime: Runtime,
@@ -33,20 +29,12 @@ def train_on_labels(
     title: str,
     bars: Bars = silent,
 ) -> History:
-    """Train on `<labels>/<id>.png` of `train_aug`; returns the losses of every step.
+    """Train on pictures and their label maps; returns the losses of every step.
 
-    objective: as `train` wants it, with `network` in it. title, bars: of the progress. Raises
-    HscError for labels that are missing, damaged or of another data set, and for a loss that is not
-    finite.
+    objective: as `train` wants it, with `network` in it. samples: by `hsc.data.stream.Position`.
+    title, bars: of the progress. Raises HscError for labels that are missing, damaged or of another
+    data set, and for a loss that is not finite.
     """
-    samples = SegmentationSamples(
-        folder,
-        folder.ids("train_aug"),
-        labels,
-        read_labels,
-        params.augmentation,
-        seed,
-    )
     return train(
         objective,
         label_optimiser(network, params),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hsc.losses.maps import resize
 
-IGNORED = 255
+IGNORE = 255
 """A pixel that says nothing: of no sure class, or outside of the picture."""
 
 
@@ -29,8 +29,8 @@ def segmentation_loss(logits: Tensor, label: Tensor) -> Tensor:
     a labelled pixel 0 that has a graph (the published code gives NaN).
     """
     upsampled = resize(logits, tuple(label.shape[1:]), align_corners=False)
-    total = F.cross_entropy(upsampled, label.long(), ignore_index=IGNORED, reduction="sum")
-    return total / (label != IGNORED).sum().clamp(min=1)
+    total = F.cross_entropy(upsampled, label.long(), ignore_index=IGNORE, reduction="sum")
+    return total / (label != IGNORE).sum().clamp(min=1)
 
 
 def saliency_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def saliency_loss(logits: Tensor, label: Tensor) -> Tensor:
     labelled pixel 0 that has a graph.
     """
     upsampled = resize(logits, tuple(label.shape[1:]), align_corners=False)[:, 0]
-    known = label != IGNORED
+    known = label != IGNORE
     salient = torch.where(known, label, 0).to(upsampled.dtype)
     each = F.binary_cross_entropy_with_logits(upsampled, salient, reduction="none")
     return torch.where(known, each, 0.0).sum() / known.sum().clamp(min=1)

@@ -3,8 +3,10 @@
 A reading: the equations are lost in the copies that there are (docs/method.md).
 
 Legend: B pictures (each view counts as one), K groups of a picture, D feature channels, C
-foreground classes, M entries, R = C+1 class nodes, background first.
+foreground classes, M entries, Q remembered groups a class, R = C+1 class nodes, background first.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,31 +30,72 @@ def contrast(similarity: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
     return each.sum(dim=1) / positive.sum(dim=1).clamp(min=1)
 
 
+class Remembered(NamedTuple):
+    """Groups of earlier batches by foreground class, the last Q of each, in any order."""
+
+    means: Tensor  # (C, Q, D)
+    count: Tensor  # (C,) int64, how many there have been of each class, forgotten ones too
+
+    @property
+    def labels(self) -> Tensor:
+        """(C, Q) int64, 1..C."""
+        classes = torch.arange(1, len(self.count) + 1, device=self.count.device)
+        return classes[:, None].expand(self.means.shape[:2])
+
+    @property
+    def present(self) -> Tensor:
+        """(C, Q) bool."""
+        slot = torch.arange(self.means.shape[1], device=self.count.device)
+        return slot < self.count[:, None]
+
+    def with_groups(self, means: Tensor, labels: Tensor, present: Tensor) -> "Remembered":
+        """With those of a batch, (B, K, D), (B, K), (B, K), in the place of the oldest."""
+        classes, slots, channels = self.means.shape
+        flat, label = means.detach().flatten(0, 1).to(self.means.dtype), labels.flatten()
+        own = F.one_hot(label, classes + 1)[:, 1:] * present.flatten()[:, None]  # (M, C)
+        total, index = own.sum(dim=0), (label - 1).clamp(min=0)
+        rank = (own.cumsum(dim=0) - own).gather(1, index[:, None])[:, 0]  # of its class before it
+        # Of more than Q of a class in one batch the last stay, so that no place is written twice.
+        kept = own.any(dim=1) & (rank >= total[index] - slots)
+        place = index * slots + (self.count[index] + rank) % slots
+        place = torch.where(kept, place, classes * slots)  # a row that is thrown away
+        rows = F.pad(self.means.flatten(0, 1), (0, 0, 0, 1)).index_copy(0, place, flat)
+        return Remembered(rows[:-1].view(classes, slots, channels), self.count + total)
+
+
 def group_contrast(
     means: Tensor,
     labels: Tensor,
     present: Tensor,
     temperature: float,
     background_positive: bool = False,
+    before: Remembered | None = None,
 ) -> Tensor:
     """Equations (6) and (7), PGCL: groups of one label are alike, wherever in the batch they are.
 
     means: (B, K, D). labels: (B, K) int64, 0..C. present: (B, K) bool. A group of background is
     never an anchor or a positive, unless `background_positive` says so: the backgrounds of two
-    pictures need not resemble. The mean over a picture's anchors that have a positive, then over
-    the pictures that have such anchors; a zero that has a graph where there is none.
+    pictures need not resemble. before: groups of earlier batches, which are positives and negatives
+    too and get no gradient. The mean over a picture's anchors that have a positive, then over the
+    pictures that have such anchors; a zero that has a graph where there is none.
     Raises ValueError for shapes that do not fit or a temperature that is not positive.
     """
     _check(means, labels, present, temperature)
     pictures, slots = labels.shape
     flat, label, there = means.flatten(0, 1), labels.flatten(), present.flatten()
-    directions = unit(flat)
-    similarity = directions @ directions.T / temperature
-    counts = there if background_positive else there & (label > 0)
-    alike = label[:, None] == label
-    other = ~torch.eye(len(label), dtype=torch.bool, device=label.device)
-    positive = alike & other & counts[:, None] & counts
-    loss = contrast(similarity, positive, ~alike & there)
+    others, other_label, other_there = flat, label, there
+    if before is not None:
+        others = torch.cat([flat, before.means.detach().flatten(0, 1)])
+        other_label = torch.cat([label, before.labels.flatten()])
+        other_there = torch.cat([there, before.present.flatten()])
+    similarity = unit(flat) @ unit(others).T / temperature
+    anchor, partner = there, other_there
+    if not background_positive:
+        anchor, partner = there & (label > 0), other_there & (other_label > 0)
+    alike = label[:, None] == other_label
+    itself = torch.eye(len(label), len(other_label), dtype=torch.bool, device=label.device)
+    positive = alike & ~itself & anchor[:, None] & partner
+    loss = contrast(similarity, positive, ~alike & other_there)
     return _by_picture(loss, positive.any(dim=1), pictures, slots)
 
 

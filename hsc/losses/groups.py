@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hsc.losses.maps import background_activation
+from hsc.losses.maps import background_activation, unit
 
 ROUNDS = 10
 """At most; on well parted features two suffice."""
@@ -36,12 +36,8 @@ def centred(features: Tensor) -> Tensor:
     features: (B, D, h, w). Returns (B, N, D) float, of length 1, or 0 where all channels of a cell
     are alike. Equation (4), whose matrix of all pairs of cells is never stored.
     """
-    return directions(features.flatten(2).transpose(1, 2))
-
-
-def directions(vectors: Tensor) -> Tensor:
-    """(..., D) around their own mean and of length 1, or 0 where all channels are alike."""
-    around = vectors - vectors.mean(dim=-1, keepdim=True)
+    cells = features.flatten(2).transpose(1, 2)
+    around = cells - cells.mean(dim=-1, keepdim=True)
     length = torch.linalg.vector_norm(around, dim=-1, keepdim=True)
     return torch.where(length > _SMALLEST, around / length.clamp(min=_SMALLEST), 0.0)
 
@@ -67,11 +63,11 @@ def pixel_groups(features: Tensor, cam: Tensor, tags: Tensor, rounds: int = ROUN
         classes, there = _slots(tags)
         weights = _start_weights(cam.detach(), classes, there)  # (B, K, N)
         there = there & (weights.sum(dim=2) > _SMALLEST)
-        centres = _unit(weights @ z)
+        centres = unit(weights @ z, dim=2)
         assignment = _nearest(z, centres, there)
         for _ in range(rounds):
             sums = _one_hot(assignment, classes.shape[1], z.dtype) @ z
-            centres = torch.where(sums.any(dim=2, keepdim=True), _unit(sums), centres)
+            centres = torch.where(sums.any(dim=2, keepdim=True), unit(sums, dim=2), centres)
             moved = _nearest(z, centres, there)
             if torch.equal(moved, assignment):
                 break
@@ -128,10 +124,6 @@ def _start_weights(cam: Tensor, classes: Tensor, there: Tensor) -> Tensor:
     activation = torch.cat([background_activation(cam), cam], dim=1).flatten(2)
     index = classes[:, :, None].expand(-1, -1, activation.shape[2])
     return activation.gather(1, index) * there[:, :, None]
-
-
-def _unit(vectors: Tensor) -> Tensor:
-    return vectors / torch.linalg.vector_norm(vectors, dim=2, keepdim=True).clamp(min=_SMALLEST)
 
 
 def _nearest(z: Tensor, centres: Tensor, there: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from hsc.losses.maps import max_norm, otsu_threshold, resize
 from hsc.params.base import Frozen, NonNegative
 
-Maps = tuple[Tensor, Tensor]
+Maps = tuple[Tensor, ...]
+"""A map a view."""
 Embeddings = tuple[Tensor | None, Tensor | None]
 """A view's embeddings (N, D, *, *) of the class and of the pixel projector; None where the contrast
 needs no such projector. For a contrast of `features` the backbone's own, (N, D, h, w), and None."""
@@ -35,7 +36,8 @@ class Setting:
     crf_size: side in pixels at which a CRF sees pseudo labels. crf_kernels: exact on the device, or
     pydensecrf's lattice on the CPU, for sizes whose pairs of pixels do not fit into memory.
     background_score: what competes with the classes in a pseudo label: the constant that the
-    contrast publishes, or what the maps of the batch say themselves.
+    contrast publishes, what the maps of the batch say themselves, or a number. views: of a picture;
+    CAM training has two.
     """
 
     num_classes: int
@@ -44,8 +46,9 @@ class Setting:
     seed: int = 0
     crf_size: int = 128
     crf_kernels: Literal["exact", "lattice"] = "exact"
-    background_score: Literal["method", "auto"] = "method"
+    background_score: Literal["method", "auto"] | float = "method"
     feature_channels: int = 0
+    views: int = 2
 
 
 class Contrast(nn.Module):
@@ -68,15 +71,16 @@ class Contrast(nn.Module):
         """What competes with the classes of the driving CAM (N, C, h, w) of the whole batch.
 
         It is `constant`, the published score, or Otsu's threshold of the cells' strongest
-        activations, as the setting says.
+        activations, or a number, as the setting says.
         """
-        if self.setting.background_score == "method":
-            return constant
-        return otsu_threshold(cam.amax(dim=1).flatten())
+        chosen = self.setting.background_score
+        if chosen == "auto":
+            return otsu_threshold(cam.amax(dim=1).flatten())
+        return constant if chosen == "method" else chosen
 
     @staticmethod
     def enrichment(params: ContrastParams) -> float | None:
-        """The temperature of the network's second CAM (`hsc.cam.network.Enrichment`); None: none.
+        """The temperature of the network's second CAM (`hsc.nets.enrichment`); None: there is none.
 
         A contrast that asks for one has the class nodes as buffers, `nodes` and `seen`.
         """
@@ -87,7 +91,7 @@ class Contrast(nn.Module):
         """Raise ValueError when `params` switch off what this contrast needs."""
 
     def forward(
-        self, maps: Maps, embeddings: tuple[Embeddings, Embeddings], image: Tensor, tags: Tensor
+        self, maps: Maps, embeddings: tuple[Embeddings, ...], image: Tensor, tags: Tensor
     ) -> dict[str, Tensor]:
         """The terms by name, scalars; the method weighs their sum by `gamma`.
 

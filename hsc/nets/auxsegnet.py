@@ -17,13 +17,16 @@ from torch import Tensor, nn
 
 from hsc.nets.backbone import Backbone
 from hsc.nets.backbones import backbone_from_spec
+from hsc.nets.enrichment import Enrichment
 
 
 class AuxMaps(NamedTuple):
-    """What the network says of a batch. All but `affinity` are logits; nothing is upsampled."""
+    """What a training reads of a batch; maps are logits but for the affinity, not upsampled."""
 
     scores: Tensor  # (N, C), of the tags
     cam: Tensor  # (N, C, h, w), without dropout
+    second_cam: Tensor | None  # (N, C, h, w), DSCNet's, where the network has one
+    features: Tensor  # (N, D, h, w)
     segmentation: Tensor  # (N, C+1, h, w), background first
     refined_segmentation: Tensor  # the same, refined by the affinity
     saliency: Tensor  # (N, 1, h, w)
@@ -96,6 +99,7 @@ class AuxSegNet(nn.Module):
     """A backbone, the classifier of the tags, a branch for segmentation and one for saliency.
 
     `head_dropout`: the share of the backbone's channels dropped before the tags' classifier.
+    `enrichment`: the temperature of DSCNet's second CAM; None: there is none.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class AuxSegNet(nn.Module):
         channels: int = 128,
         rates: Sequence[int] = (6, 12, 18),
         head_dropout: float = 0.5,
+        enrichment: float | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -115,27 +120,32 @@ class AuxSegNet(nn.Module):
         self.segmentation = TaskBranch(widths, num_classes + 1, rates)
         self.saliency = TaskBranch(widths, 1, rates)
         self.cross = CrossTaskAffinity()
+        self.enrichment = None
+        if enrichment is not None:
+            self.enrichment = Enrichment(self.head, num_classes + 1, enrichment)
 
     def maps(self, image: Tensor) -> AuxMaps:
         """Normalised RGB (N, 3, H, W) to all that the network says."""
         features = self.backbone(image).final
         pooled = self.head_dropout(features).mean(dim=(2, 3), keepdim=True)
         scores, cam = self.head(pooled)[:, :, 0, 0], self.head(features)
-        own = [task.features(features) for task in (self.segmentation, self.saliency)]
-        with torch.autocast(image.device.type, enabled=False):  # bf16 is too coarse for a mean
-            return AuxMaps(scores, cam, *self._tasks(*map(_at_least_float32, own)))
+        second = None if self.enrichment is None else self.enrichment(features)
+        return AuxMaps(scores, cam, second, features, *self._tasks(features))
 
     def forward(self, image: Tensor) -> Tensor:
         """Normalised RGB (N, 3, H, W) to the refined logits (N, C+1, h, w), background first."""
-        return self.maps(image).refined_segmentation
+        return self._tasks(self.backbone(image).final)[1]
 
-    def _tasks(self, segmentation: Tensor, saliency: Tensor) -> tuple[Tensor, ...]:
-        """The other maps, from the features of both tasks (N, E, h, w)."""
-        affinities = self.segmentation.affinity(segmentation), self.saliency.affinity(saliency)
-        labels = self.segmentation.classify(segmentation, affinities[0])
-        salient = self.saliency.classify(saliency, affinities[1])
-        cross = self.cross(*affinities)
-        refined = apply_affinity(cross, labels), apply_affinity(cross, salient)
+    def _tasks(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Segmentation, the same refined, saliency, the same refined, and the affinity."""
+        own = [task.features(features) for task in (self.segmentation, self.saliency)]
+        with torch.autocast(features.device.type, enabled=False):  # bf16 is too coarse for a mean
+            segmentation, saliency = map(_at_least_float32, own)
+            affinities = self.segmentation.affinity(segmentation), self.saliency.affinity(saliency)
+            labels = self.segmentation.classify(segmentation, affinities[0])
+            salient = self.saliency.classify(saliency, affinities[1])
+            cross = self.cross(*affinities)
+            refined = apply_affinity(cross, labels), apply_affinity(cross, salient)
         return labels, refined[0], salient, refined[1], cross
 
     def role(self, name: str) -> str:
@@ -151,8 +161,8 @@ def apply_affinity(affinity: Tensor, maps: Tensor) -> Tensor:
 def auxsegnet_network(spec: dict[str, Any]) -> AuxSegNet:
     """Build an AuxSegNet.
 
-    Keys: as the backbone's, `class_names`, `channels`, `rates`, `head_dropout`. Raises HscError for
-    values that no backbone has.
+    Keys: as the backbone's, `class_names`, `channels`, `rates`, `head_dropout`; optional:
+    `enrichment`, None. Raises HscError for values that no backbone has.
     """
     return AuxSegNet(
         backbone_from_spec(spec, frozen_norm=True),
@@ -160,6 +170,7 @@ def auxsegnet_network(spec: dict[str, Any]) -> AuxSegNet:
         spec["channels"],
         spec["rates"],
         spec["head_dropout"],
+        spec.get("enrichment"),
     )
 
 

@@ -11,7 +11,8 @@ Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Count = Annotated[int, Field(ge=1, strict=True)]
-Seed = Annotated[int, Field(ge=0, strict=True)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Seed = Whole
 
 
 SECTION = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)

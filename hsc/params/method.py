@@ -10,7 +10,7 @@ imported by name and only here: a stage that trains no CAM loads no torch.
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hsc.base.errors import ExperimentError
 from hsc.base.settings import value_at
@@ -42,6 +42,14 @@ class MethodChoice:
         """The constants of the baseline and of the contrast, if there is one."""
         parts = (self.baseline.params, self.contrast_params)
         return [part for part in parts if part is not None]
+
+
+class ContrastChoice(NamedTuple):
+    """A contrast by its name, its class as `hsc.methods.contrast.Contrast`, and its constants."""
+
+    name: str
+    kind: Any
+    params: Any
 
 
 def own_names(word: str) -> set[str]:
@@ -81,6 +89,20 @@ def choose(run: RunParams, source: Path) -> MethodChoice:
         raise ExperimentError(f"{source}: {error}") from None
     contrast = found.get(run.contrast), constants.get(run.contrast)
     return MethodChoice(run.seed, (run.baseline, run.contrast), baseline, *contrast)
+
+
+def choose_segmentation_contrast(run: RunParams, source: Path) -> ContrastChoice | None:
+    """What `segmentation_contrast` names; None for `none`. Raises HscError as `choose`."""
+    name = run.segmentation_contrast
+    if name == NONE:
+        return None
+    kind = _find("contrast", name, source)
+    params = _constants(run, name, kind.Params, source)
+    try:
+        kind.check(params)
+    except ValueError as error:
+        raise ExperimentError(f"{source}: {error}") from None
+    return ContrastChoice(name, kind, params)
 
 
 def _find(word: str, name: str, source: Path) -> Any:

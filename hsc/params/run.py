@@ -50,6 +50,7 @@ class PsaParams(Frozen):
 class RunParams(Frozen):
     """`params.yaml`: what is run.
 
+    `segmentation_contrast`: in AuxSegNet's training; `contrast` is the CAM network's.
     `sections` has the other keys of the file: the constants of baselines and contrasts under their
     names, as they stand there. The method's own module says what they have to be
     (`hsc.params.method`).
@@ -61,9 +62,19 @@ class RunParams(Frozen):
     baseline: MethodName
     contrast: MethodName
     segmentation: Literal["deeplab", "auxsegnet"]
+    segmentation_contrast: Literal["none", "dscnet"]
     seeds: SeedParams
     psa: PsaParams
     _sections: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @pydantic.model_validator(mode="after")
+    def _check_segmentation(self) -> Self:
+        if self.segmentation_contrast != "none" and self.segmentation != "auxsegnet":
+            raise ValueError(
+                "segmentation_contrast is one in AuxSegNet's rounds; set segmentation to auxsegnet "
+                "too, or segmentation_contrast to none"
+            )
+        return self
 
     @property
     def sections(self) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hsc.base.distributed import gather, is_first
 from hsc.base.progress import Bars, silent
+from hsc.data.samples import SegmentationSamples
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.label_training import train_on_labels
@@ -66,11 +67,11 @@ def train_affinity(
     objective = AffinityObjective(affinity_network(spec), network.output_stride)
     affinity = objective.network
     load_backbone(affinity.backbone, backbone, spec)
+    ids = folder.ids("train_aug")
     history = train_on_labels(
         objective,
         affinity,
-        folder,
-        labels,
+        SegmentationSamples(folder, ids, labels, params.augmentation, seed),
         seed,
         params,
         runtime,

@@ -17,7 +17,12 @@ from hsc.base.progress import Progress, unseen
 from hsc.base.run_record import records_folder
 from hsc.compare.figures import FIGURES
 from hsc.data.voc import read_image
-from hsc.params.method import MethodChoice, choose
+from hsc.params.method import (
+    ContrastChoice,
+    MethodChoice,
+    choose,
+    choose_segmentation_contrast,
+)
 from hsc.params.reading import load
 from hsc.params.recipe import Recipe
 from hsc.params.run import RunParams
@@ -158,6 +163,7 @@ class Facts:
 
     run: RunParams
     method: MethodChoice
+    segmentation_contrast: ContrastChoice | None
     recipe: Recipe
     params_text: str
     recipe_file: str
@@ -198,6 +204,7 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
     return Facts(
         run=run,
         method=choose(run, where.params),
+        segmentation_contrast=choose_segmentation_contrast(run, where.params),
         recipe=recipe,
         params_text=where.params.read_text("utf-8"),
         recipe_file=recipe_path.name,

@@ -110,7 +110,9 @@ def render(facts: Facts) -> str:
 
 def _context(facts: Facts) -> dict[str, Any]:
     run, told = facts.run, table_of(facts.run.data)
-    rows = published(run.baseline, run.contrast, run.segmentation, run.data)
+    rows = published(
+        run.baseline, run.contrast, run.segmentation, run.data, run.segmentation_contrast
+    )
     what, how = words.settings(facts)
     maps = heat_maps(facts)
     return {

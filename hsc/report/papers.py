@@ -98,11 +98,21 @@ ON_COCO = {
 }
 
 
-OF_AUXSEGNET = Published(
-    "AuxSegNet", AUXSEGNET, None, None, None, 69.0, None,
-    "several scales and a CRF, from plain CAMs (66.1 without the two)",
-)  # fmt: skip
-AUXSEGNET_ON_COCO = Published("AuxSegNet", AUXSEGNET, None, None, None, 33.9, None, None)
+OF_AUXSEGNET = {
+    "none": Published(
+        "AuxSegNet", AUXSEGNET, None, None, None, 69.0, None,
+        "several scales and a CRF, from plain CAMs (66.1 without the two)",
+    ),
+    "dscnet": Published(
+        "AuxSegNet + DSCNet", DSCNET, None, None, None, 70.3, None,
+        "several scales and a CRF, from plain CAMs",
+    ),
+}  # fmt: skip
+"""By `segmentation_contrast`, on VOC."""
+AUXSEGNET_ON_COCO = {
+    "none": Published("AuxSegNet", AUXSEGNET, None, None, None, 33.9, None, None),
+    "dscnet": Published("AuxSegNet + DSCNet", DSCNET, None, None, None, 35.8, None, None),
+}
 
 
 def table_of(data: str) -> str:
@@ -111,10 +121,14 @@ def table_of(data: str) -> str:
 
 
 def published(
-    baseline: str, contrast: str, segmentation: str, data: str = VOC
+    baseline: str,
+    contrast: str,
+    segmentation: str,
+    data: str = VOC,
+    segmentation_contrast: str = "none",
 ) -> tuple[Published, ...]:
     """The rows to show beside a run: its method's, and that of its baseline without the contrast;
-    AuxSegNet's where that is its segmentation network.
+    AuxSegNet's, with its contrast and without, where that is its segmentation network.
 
     Empty where the papers have nothing: the plain `cam` baseline, whatever the contrast.
     """
@@ -122,5 +136,7 @@ def published(
     on_coco = table_of(data) == COCO
     figures = ON_COCO if on_coco else FIGURES
     found = tuple(figures[key] for key in keys if key in figures)
-    auxsegnet = AUXSEGNET_ON_COCO if on_coco else OF_AUXSEGNET
-    return (*found, auxsegnet) if segmentation == "auxsegnet" else found
+    if segmentation != "auxsegnet":
+        return found
+    figures = AUXSEGNET_ON_COCO if on_coco else OF_AUXSEGNET
+    return (*found, *(figures[key] for key in dict.fromkeys([segmentation_contrast, "none"])))

@@ -55,6 +55,11 @@ def method(facts: Facts) -> str:
     return method_title(facts.run.baseline, facts.run.contrast)
 
 
+def segmentation_title(facts: Facts) -> str:
+    """AuxSegNet and the contrast in its rounds."""
+    return "AuxSegNet" if facts.run.segmentation_contrast == "none" else "AuxSegNet + DSCNet"
+
+
 def title(facts: Facts) -> str:
     """The run in a line."""
     return f"{method(facts)} on {facts.run.data}, seed {facts.run.seed}"
@@ -122,8 +127,9 @@ def _masks(facts: Facts) -> str:
 def _segmentation(facts: Facts) -> str:
     if facts.run.segmentation == "auxsegnet":
         rounds = facts.recipe.train_segmentation.auxsegnet.rounds
+        name = segmentation_title(facts)
         return (
-            f"A segmentation network (AuxSegNet, backbone {facts.recipe.network.backbone}) is "
+            f"A segmentation network ({name}, backbone {facts.recipe.network.backbone}) is "
             "trained on what CAMs and saliency agree about, and labels the pictures anew between "
             f"its {rounds} rounds; it does not use the masks."
         )
@@ -212,7 +218,7 @@ def flow(facts: Facts) -> tuple[Step, ...]:
     cut = f"CAMs above {seeds.threshold:.2f}" if seeds and seeds.threshold is not None else "CAMs"
     given = f"{data.splits['train_aug']} pictures, {data.classes} classes" if data else "pictures"
     head = _HEADS[facts.recipe.segmentation_network.head.kind]
-    network = "AuxSegNet" if run.segmentation == "auxsegnet" else head
+    network = segmentation_title(facts) if run.segmentation == "auxsegnet" else head
     return (
         Step("Tags and saliency" if _has_saliency(facts) else "Tags", given),
         Step("CAMs", method(facts)),
@@ -234,7 +240,7 @@ def term(name: str, training: Training) -> str:
     """What a column of a loss table is; empty where there is nothing to say."""
     if name == "loss":
         return "the weighted sum" if len(training.terms) > 2 else ""
-    terms = _AUXSEGNET_TERMS if "segmentation" in training.terms else _TERMS
+    terms = _TERMS | (_AUXSEGNET_TERMS if "segmentation" in training.terms else {})
     return terms.get(name, "")
 
 
@@ -251,7 +257,9 @@ def origin(start: Origin) -> str:
     return f"{start.source} (layout {start.layout}){trained_on}{more}"
 
 
-_FIRST = ("seed", "data", "debug", "baseline", "contrast", "segmentation")
+_FIRST = (
+    "seed", "data", "debug", "baseline", "contrast", "segmentation", "segmentation_contrast",
+)  # fmt: skip
 Section = tuple[str, dict[str, str]]
 """A name, and values by key."""
 
@@ -267,7 +275,10 @@ def settings(facts: Facts) -> tuple[list[Section], list[Section]]:
     what = [("", first), ("seeds", run["seeds"])]
     what.append(("psa", run["psa"] if psa else {"enabled": False}))
     constants = zip(facts.method.names, facts.method.settings, strict=False)
-    what += [(name, values) for name, each in constants if (values := plain(each))]
+    sections = dict(constants)
+    if facts.segmentation_contrast is not None:
+        sections[facts.segmentation_contrast.name] = facts.segmentation_contrast.params
+    what += [(name, values) for name, each in sections.items() if (values := plain(each))]
     how = []
     for name, values in recipe.items():
         if name in ("train_cam", "infer_cams", "refine_crf"):

@@ -14,6 +14,7 @@ from hsc.base.distributed import gather, is_first
 from hsc.base.files import digest_file
 from hsc.base.progress import Bars, silent
 from hsc.data.classes import IGNORE
+from hsc.data.samples import SegmentationSamples
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.label_training import train_on_labels
@@ -77,11 +78,11 @@ def train_segmentation(
     objective = SegmentationObjective(deeplab_network(spec))
     deeplab = objective.network
     origin = load_initial(deeplab.backbone, spec, params.initial_weights, backbone)
+    ids = folder.ids("train_aug")
     history = train_on_labels(
         objective,
         deeplab,
-        folder,
-        masks,
+        SegmentationSamples(folder, ids, masks, params.augmentation, seed),
         seed,
         params,
         runtime,

@@ -24,12 +24,15 @@ from hsc.cam.network import cam_network
 from hsc.data.voc import VocFolder, read_mask
 from hsc.engine.training import History
 from hsc.losses.auxsegnet import classification_loss, saliency_loss, segmentation_loss
+from hsc.methods.contrasts.dscnet import DscNetContrast, DscNetParams
 from hsc.nets.auxsegnet import auxsegnet_network
 from hsc.nets.segmentation import load_segmentation
 from hsc.nets.weights import save_weights
+from hsc.params.method import ContrastChoice
 from hsc.params.recipe import NetworkParams
 from hsc.params.segmentation import TrainAuxSegNetParams
 
+DSCNET = ContrastChoice("dscnet", DscNetContrast, DscNetParams(gamma=0.5))
 Interrupt = Callable[[type, int, Callable[[], Any]], None]
 Train = Callable[..., tuple[Path, History]]
 
@@ -65,6 +68,7 @@ def training(
             "seed": 0,
             "network": tiny_network,
             "params": tiny_auxsegnet_params,
+            "contrast": None,
             "runtime": cpu,
             "work": tmp_path / name,
             "processes": 1,
@@ -154,6 +158,53 @@ def test_so_does_one_that_is_killed_while_it_makes_labels(
     found, again = training("interrupted")
     assert again == history
     assert written(found) == written(expected)
+
+
+@pytest.mark.parametrize("stop_at", [4, 9])
+def test_a_killed_training_with_dscnet_goes_on_too(
+    training: Train, interrupted: Interrupt, stop_at: int
+) -> None:
+    """With the class nodes, the remembered groups and the second CAM that it had."""
+    expected, history = training("undisturbed", contrast=DSCNET)
+    interrupted(AuxSegNetObjective, stop_at, lambda: training("interrupted", contrast=DSCNET))
+    found, again = training("interrupted", contrast=DSCNET)
+    assert again == history
+    assert written(found) == written(expected)
+
+
+def test_dscnet_adds_its_terms_and_a_second_cam(training: Train, cpu: Any) -> None:
+    """The second CAM makes the labels, so they differ; class nodes go on from round to round."""
+    plain, without = training("plain")
+    work, history = training("dscnet", contrast=DSCNET)
+    added = {"groups", "nodes", "second_classification"}
+    assert set(history[0]) == set(without[0]) | added
+    weighed = [
+        value * (DSCNET.params.gamma if key in ("groups", "nodes") else 1)
+        for key, value in history[5].items()
+        if key not in ("step", "lr", "loss")
+    ]
+    assert history[5]["loss"] == pytest.approx(sum(weighed), rel=1e-5)
+    assert history[0]["nodes"] == 0
+    assert history[6]["nodes"] > 0, "a round knows the nodes of the one before"
+    first, last = (load_segmentation(round_weights(work, index))[0] for index in (0, 2))
+    assert first.enrichment.seen.any()
+    assert not torch.equal(first.enrichment.own.weight, first.head.weight)
+    assert not torch.equal(first.enrichment.nodes, last.enrichment.nodes)
+    files = (written(plain), written(work))
+    made = [
+        {path: data for path, data in each.items() if path.startswith("labels1/labels")}
+        for each in files
+    ]
+    assert made[0].keys() == made[1].keys()
+    assert made[0] != made[1]
+
+
+def test_its_switches_are_those_of_table_iv(training: Train) -> None:
+    params = DscNetParams(pgcl=False, dscl=False)
+    work, history = training("m2", contrast=ContrastChoice("dscnet", DscNetContrast, params))
+    assert "nodes" in history[0]
+    assert not {"groups", "second_classification"} & set(history[0])
+    assert load_segmentation(round_weights(work, 2))[0].enrichment is None
 
 
 def test_a_round_that_has_ended_is_not_trained_again(

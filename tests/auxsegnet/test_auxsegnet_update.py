@@ -32,6 +32,22 @@ def test_saliency_is_the_mean_of_the_network_s_and_the_given() -> None:
     assert fused.tolist() == [[0.75, 0.25]]
 
 
+def test_the_second_cam_stands_in_the_place_of_the_first(tiny_folder: VocFolder, cpu) -> None:
+    torch.manual_seed(0)
+    spec = {"backbone": "small", "widths": [4, 4, 8, 8], "output_stride": 4, "enrichment": 0.1}
+    more = {"channels": 4, "rates": [1, 1, 1], "head_dropout": 0.0}
+    network = auxsegnet_network({**spec, **more, "class_names": list(tiny_folder.class_names)})
+    ids = tiny_folder.ids("train")[:3]
+    before = list(updates(network, tiny_folder, ids, cpu))
+    torch.nn.init.normal_(network.head.weight)
+    after = list(updates(network, tiny_folder, ids, cpu))
+    for one, two in zip(before, after, strict=True):
+        assert np.array_equal(one.cam, two.cam), "the plain CAM has no say"
+    torch.nn.init.normal_(network.enrichment.own.weight)
+    changed = list(updates(network, tiny_folder, ids, cpu))
+    assert not all(np.array_equal(a.cam, b.cam) for a, b in zip(after, changed, strict=True))
+
+
 def test_weights_that_have_run_away_are_an_error(tiny_folder: VocFolder, cpu) -> None:
     spec = {"backbone": "small", "widths": [4, 4, 8, 8], "output_stride": 4}
     more = {"channels": 4, "rates": [1, 1, 1], "head_dropout": 0.0}

@@ -54,10 +54,12 @@ def test_masks_of_psa_are_compared_with_the_same_row_without() -> None:
 
 
 def test_auxsegnet_stands_in_the_place_of_deeplab() -> None:
-    main = {row.key: row for row in MAIN}
+    rows = {row.key: row for row in (*MAIN, *AUXSEGNET)}
+    added = {"aux-dscnet": "segmentation_contrast=dscnet"}
     for row in AUXSEGNET:
         (other,) = row.against
-        assert row.overrides == (*main[other].overrides, "segmentation=auxsegnet")
+        more = added.get(row.key, "segmentation=auxsegnet")
+        assert row.overrides == (*rows[other].overrides, more)
 
 
 def test_each_component_of_dscnet_is_a_switch() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFile
+from PIL import ImageFile
 from torch.utils.data import StackDataset
 
 from hsc.base.errors import HscError
@@ -16,7 +16,7 @@ from hsc.data.classes import IGNORE
 from hsc.data.preprocessing import normalise
 from hsc.data.samples import CamSamples, SegmentationSamples, sample_rng
 from hsc.data.transforms import Augmentation, augment, image_plane
-from hsc.data.voc import VocFolder
+from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.loading import in_order, step_batches
 from hsc.engine.runtime import Runtime
 from tests.tiny_folder import tiny_folder
@@ -36,14 +36,12 @@ def cam_samples(
     return CamSamples(folder, folder.ids("train_aug"), how, seed, with_saliency)
 
 
-def read_labels(labels: Path, image_id: str) -> np.ndarray:
-    """0 and the three classes."""
-    return np.asarray(Image.open(labels / f"{image_id}.png")) % 4
-
-
 def segmentation_samples(folder: VocFolder, how: Augmentation = HOW) -> SegmentationSamples:
-    ids, labels = folder.ids("train_aug"), folder.root / "Saliency"
-    return SegmentationSamples(folder, ids, labels, read_labels, how, seed=0)
+    """Of label maps with 0 and the three classes."""
+    ids, labels = folder.ids("train_aug"), folder.root / "labels"
+    for image_id in ids:
+        write_mask(labels / f"{image_id}.png", folder.saliency(image_id) % 4)
+    return SegmentationSamples(folder, ids, labels, how, seed=0)
 
 
 def runtime(workers: int) -> Runtime:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hsc.data.samples import SegmentationSamples
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.label_training import label_optimiser, train_on_labels
@@ -47,8 +48,11 @@ def test_the_schedule_is_the_recipe_s(
         label = np.full(tiny_folder.size(image_id), number % 9, np.uint8)
         write_mask(tmp_path / "labels" / f"{image_id}.png", label)
     recorder, params, watched = Recorder(), tiny_segmentation_params, Watched()
+    samples = SegmentationSamples(
+        tiny_folder, tiny_folder.ids("train_aug"), tmp_path / "labels", params.augmentation, 0
+    )
     history = train_on_labels(
-        recorder, recorder, tiny_folder, tmp_path / "labels", 0, params, cpu,
+        recorder, recorder, samples, 0, params, cpu,
         ResumeFile(tmp_path, "a", "key"), "test", watched.bars,
     )  # fmt: skip
     assert watched.done() == {"test": (params.steps, params.steps)}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hsc.losses.dscnet import batch_nodes, contrast, group_contrast, node_contrast
+from hsc.losses.dscnet import Remembered, batch_nodes, contrast, group_contrast, node_contrast
 from hsc.losses.prototypes import Prototypes
 
 T = 0.1
@@ -101,6 +101,45 @@ def test_the_order_of_the_pictures_does_not_matter(seed: int) -> None:
         )
         torch.testing.assert_close(before, after)
         assert before >= 0
+
+
+def remembered(*groups: tuple[int, int], slots: int = 2) -> Remembered:
+    """(label, axis) of groups that have been, of three classes."""
+    empty = Remembered(torch.zeros(3, slots, 4), torch.zeros(3, dtype=torch.int64))
+    for label, axis in groups:
+        empty = empty.with_groups(axes(axis)[None], torch.tensor([[label]]), ALL[:1, :1])
+    return empty
+
+
+def test_groups_that_were_are_positives_and_negatives() -> None:
+    """One picture alone: without them there is nothing to be alike."""
+    means, labels = axes(0, 1)[None].requires_grad_(), torch.tensor([[0, 2]])
+    assert group_contrast(means, labels, ALL[:1], T) == 0
+    before = remembered((2, 1), (3, 1))
+    expected = -math.log(math.exp(1 / T) / (2 * math.exp(1 / T) + 1))  # against 3's and background
+    found = group_contrast(means, labels, ALL[:1], T, before=before)
+    assert found.item() == pytest.approx(expected, abs=1e-6)
+    assert group_contrast(means, labels, ALL[:1], T, before=remembered((3, 1))) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9), st.booleans()), max_size=12))
+def test_the_last_of_each_class_are_remembered(groups: list[tuple[int, int, bool]]) -> None:
+    """In one batch or one after the other; background and empty groups are not."""
+    together = one_by_one = Remembered(torch.zeros(3, 2, 1), torch.zeros(3, dtype=torch.int64))
+    if groups:
+        labels, values, present = (torch.tensor([row]) for row in zip(*groups, strict=True))
+        together = together.with_groups(values[:, :, None].float(), labels, present)
+        for k in range(len(groups)):
+            part = slice(k, k + 1)
+            one_by_one = one_by_one.with_groups(
+                values[:, part, None].float(), labels[:, part], present[:, part]
+            )
+    for kept in (together, one_by_one):
+        for label in (1, 2, 3):
+            expected = [value for of, value, there in groups if of == label and there][-2:]
+            there = kept.present[label - 1]
+            assert sorted(kept.means[label - 1, there, 0].tolist()) == sorted(expected)
+    assert together.labels.tolist() == [[1, 1], [2, 2], [3, 3]]
 
 
 def test_node_contrast_in_closed_form() -> None:

@@ -21,8 +21,10 @@ C, D = 3, 6
 Inputs = dict[str, Any]
 
 
-def make(**changes: Any) -> DscNetContrast:
-    return DscNetContrast(DscNetParams(**changes), Setting(C, 0, 0, feature_channels=D))
+def make(views: int = 2, **changes: Any) -> DscNetContrast:
+    return DscNetContrast(
+        DscNetParams(**changes), Setting(C, 0, 0, feature_channels=D, views=views)
+    )
 
 
 def inputs(seed: int = 0) -> Inputs:
@@ -106,6 +108,38 @@ def test_a_class_that_is_not_in_the_batch_keeps_its_node() -> None:
 
 def test_nodes_are_buffers_in_the_state() -> None:
     assert set(make().state_dict()) == {"nodes", "seen"}
+
+
+def one_view(seed: int) -> Inputs:
+    batch = inputs(seed)
+    return batch | {"maps": batch["maps"][:1], "embeddings": batch["embeddings"][:1]}
+
+
+def test_of_one_view_the_last_groups_are_remembered() -> None:
+    """A group that is alone in its batch has a partner from the batches before."""
+    alone = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    contrast, forgetful = make(views=1), make(views=1, queue=0)
+    for seed in (1, 2):
+        for each in (contrast, forgetful):
+            terms = each(**(one_view(seed) | {"tags": alone}))
+            assert terms["groups"].isfinite()
+            each.commit()
+    assert terms["groups"] == 0, "without a queue"
+    assert contrast(**(one_view(3) | {"tags": alone}))["groups"] > 0
+    assert set(contrast.state_dict()) == {"nodes", "seen", "queued", "queued_count"}
+    assert set(forgetful.state_dict()) == {"nodes", "seen"}
+    assert set(make(views=1, pgcl=False, dscl=False).state_dict()) == {"nodes", "seen"}
+
+
+def test_what_is_remembered_changes_by_commit_only() -> None:
+    contrast = make(views=1)
+    contrast(**one_view(1))
+    assert not contrast.queued_count.any()
+    contrast.commit()
+    count = contrast.queued_count.clone()
+    assert count.any()
+    contrast.commit()
+    assert torch.equal(contrast.queued_count, count), "once a batch"
 
 
 def test_gradient_reaches_the_features_and_not_the_maps() -> None:

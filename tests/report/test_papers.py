@@ -53,9 +53,11 @@ def test_figures_on_coco() -> None:
 
 
 def test_auxsegnet_comes_last() -> None:
-    assert published("cam", "none", "auxsegnet") == (OF_AUXSEGNET,)
-    assert published("eps", "hsc", "auxsegnet")[-1] is OF_AUXSEGNET
+    assert published("cam", "none", "auxsegnet") == (OF_AUXSEGNET["none"],)
+    assert published("eps", "hsc", "auxsegnet")[-1] is OF_AUXSEGNET["none"]
     assert len(published("eps", "hsc", "auxsegnet")) == 3
+    both = published("cam", "none", "auxsegnet", segmentation_contrast="dscnet")
+    assert both == (OF_AUXSEGNET["dscnet"], OF_AUXSEGNET["none"])
 
 
 def test_masks_of_the_crf_are_the_seeds_with_crf() -> None:

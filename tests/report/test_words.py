@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hsc.params.method import choose
+from hsc.params.method import choose, choose_segmentation_contrast
 from hsc.report import words
 from hsc.report.facts import Facts, gather
 from hsc.report.papers import published
@@ -27,7 +27,8 @@ def of(facts: Facts, psa: bool | None = None, **changes: Any) -> Facts:
     if psa is not None:
         run = run.model_copy(update={"psa": run.psa.model_copy(update={"enabled": psa})})
     method = choose(run, Path("params.yaml"))
-    return dataclasses.replace(facts, run=run, method=method)
+    contrast = choose_segmentation_contrast(run, Path("params.yaml"))
+    return dataclasses.replace(facts, run=run, method=method, segmentation_contrast=contrast)
 
 
 def with_scores(facts: Facts, step: str, **changes: Any) -> Facts:
@@ -201,6 +202,18 @@ def test_auxsegnet_is_told_as_what_it_is(auxsegnet: Facts) -> None:
     assert words.term("refined_segmentation", training).endswith("refined by the affinity")
     assert words.term("saliency", auxsegnet.trainings["train_cam"]) == "EPS: saliency"
     assert words.origin(auxsegnet.segmentation.initial_weights) == "the CAM network"
+
+
+def test_its_contrast_is_told_with_its_constants(auxsegnet: Facts) -> None:
+    with_dscnet = of(auxsegnet, segmentation_contrast="dscnet")
+    assert "A segmentation network (AuxSegNet + DSCNet, backbone small)" in words.summary(
+        with_dscnet
+    )
+    assert words.flow(with_dscnet)[-1].title == "AuxSegNet + DSCNet"
+    sections = dict(words.settings(with_dscnet)[0])
+    assert sections["dscnet"]["alpha"] == "0.6"
+    assert sections[""]["segmentation_contrast"] == "dscnet"
+    assert "dscnet" not in dict(words.settings(auxsegnet)[0])
 
 
 def test_only_its_own_parameters_are_shown(auxsegnet: Facts, facts: Facts) -> None:

@@ -1,8 +1,8 @@
-"""DSCNet's contrasts of pixel groups (Lai, Vong, Chen, IEEE TII 2024) over two views.
+"""DSCNet's contrasts of pixel groups (Lai, Vong, Chen, IEEE TII 2024) over the views of a batch.
 
 M1 to M3 of its Table IV: the pixel-wise group contrast (`pgcl`), the semantic-wise one (`sgcl`), or
 both; M4: the second CAM, (10) to (12), besides (`dscl`), which the network holds
-(`hsc.cam.network.Enrichment`). The class nodes are buffers of the module, so they are in every
+(`hsc.nets.enrichment.Enrichment`). The class nodes are buffers of the module, so they are in every
 checkpoint of the training.
 
 Letters: N batch, C foreground classes, D channels of the features, h w cells of a view's map.
@@ -11,12 +11,12 @@ Letters: N batch, C foreground classes, D channels of the features, h w cells of
 import torch
 from torch import Tensor
 
-from hsc.losses.dscnet import batch_nodes, group_contrast, node_contrast
+from hsc.losses.dscnet import Remembered, batch_nodes, group_contrast, node_contrast
 from hsc.losses.groups import group_labels, group_means, group_shares, pixel_groups
 from hsc.losses.maps import pseudo_label
 from hsc.losses.prototypes import Prototypes
 from hsc.methods.contrast import Contrast, ContrastParams, Embeddings, Maps, Setting, driving_cam
-from hsc.params.base import NonNegative, Positive, Probability
+from hsc.params.base import NonNegative, Positive, Probability, Whole
 
 
 class DscNetParams(ContrastParams):
@@ -24,6 +24,8 @@ class DscNetParams(ContrastParams):
 
     temperature, background_score and momentum (the weight of what the nodes were) are nowhere in
     the paper. `background_positive`: groups of background are anchors and positives of one another.
+    `queue`: groups of each class that are remembered where a picture has one view alone, so that
+    most have none of their class beside them; 0 for none.
     """
 
     gamma: NonNegative = 1.0
@@ -36,10 +38,11 @@ class DscNetParams(ContrastParams):
     momentum: Probability = 0.9
     background_score: Probability = 0.10
     background_positive: bool = False
+    queue: Whole = 16
 
 
 class DscNetContrast(Contrast):
-    """Groups of both views against each other and against the nodes of their classes."""
+    """Groups of the views against each other and against the nodes of their classes."""
 
     Params = DscNetParams
     projectors = ("features",)
@@ -50,10 +53,14 @@ class DscNetContrast(Contrast):
 
     def __init__(self, params: DscNetParams, setting: Setting) -> None:
         super().__init__(params, setting)
-        self._pending: Prototypes | None = None
-        nodes = setting.num_classes + 1
-        self.register_buffer("nodes", torch.zeros(nodes, setting.feature_channels))
-        self.register_buffer("seen", torch.zeros(nodes, dtype=torch.bool))
+        self._pending: tuple[Prototypes, Remembered | None] | None = None
+        classes, channels = setting.num_classes, setting.feature_channels
+        self.register_buffer("nodes", torch.zeros(classes + 1, channels))
+        self.register_buffer("seen", torch.zeros(classes + 1, dtype=torch.bool))
+        self._queue = params.queue if params.pgcl and setting.views == 1 else 0
+        if self._queue:
+            self.register_buffer("queued", torch.zeros(classes, self._queue, channels))
+            self.register_buffer("queued_count", torch.zeros(classes, dtype=torch.int64))
 
     @staticmethod
     def enrichment(params: DscNetParams) -> float | None:
@@ -73,11 +80,12 @@ class DscNetContrast(Contrast):
             )
 
     def forward(
-        self, maps: Maps, embeddings: tuple[Embeddings, Embeddings], image: Tensor, tags: Tensor
+        self, maps: Maps, embeddings: tuple[Embeddings, ...], image: Tensor, tags: Tensor
     ) -> dict[str, Tensor]:
         """The terms `groups` and `nodes` that are on, weighted by alpha and beta.
 
-        Each view counts as a picture, so that a group has a partner. The picture is not used.
+        Each view counts as a picture, so that a group has a partner; there may be one view. The
+        picture is not used.
         """
         p = self.params
         parts = [
@@ -86,25 +94,30 @@ class DscNetContrast(Contrast):
         ]
         means, shares, labels, present = (torch.cat(part) for part in zip(*parts, strict=True))
         terms: dict[str, Tensor] = {}
+        before = Remembered(self.queued, self.queued_count) if self._queue else None
         if p.pgcl:
             terms["groups"] = p.alpha * group_contrast(
-                means, labels, present, p.temperature, p.background_positive
+                means, labels, present, p.temperature, p.background_positive, before
             )
         if p.sgcl:
             memory = Prototypes(self.nodes, self.seen)
             terms["nodes"] = p.beta * node_contrast(means, labels, present, memory, p.temperature)
-        self._pending = batch_nodes(means, shares)
+        after = None if before is None else before.with_groups(means, labels, present)
+        self._pending = batch_nodes(means, shares), after
         return terms
 
     def commit(self) -> None:
-        """Take over the nodes of the last batch."""
+        """Take over the nodes and, where they are remembered, the groups of the last batch."""
         if self._pending is None:
             return
-        new, momentum = self._pending, self.params.momentum
+        (new, groups), momentum = self._pending, self.params.momentum
         mixed = momentum * self.nodes + (1 - momentum) * new.vectors
         known = torch.where(self.seen[:, None], mixed, new.vectors)
         self.nodes.copy_(torch.where(new.present[:, None], known, self.nodes))
         self.seen.logical_or_(new.present)
+        if groups is not None:
+            self.queued.copy_(groups.means)
+            self.queued_count.copy_(groups.count)
         self._pending = None
 
     def _view(self, cam: Tensor, features: Tensor, tags: Tensor) -> tuple[Tensor, ...]:

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from hsc.cam.network import Enrichment, cam_network
-from hsc.losses.groups import centred, directions
+from hsc.cam.network import cam_network
+from hsc.losses.groups import centred
+from hsc.nets.enrichment import Enrichment
 
 D, R = 6, 4
 SPEC = {
@@ -24,7 +25,7 @@ SPEC = {
 def made(seed: int = 0, seen: tuple[int, ...] = (1, 1, 1, 1)) -> Enrichment:
     """With nodes and weights of their own, in float64."""
     torch.manual_seed(seed)
-    enrichment = Enrichment(D, nn.Conv2d(D, R, 1, bias=False), 0.1).double()
+    enrichment = Enrichment(nn.Conv2d(D, R, 1, bias=False), R, 0.1).double()
     nn.init.normal_(enrichment.gathered.weight)
     enrichment.take(torch.randn(R, D), torch.tensor(seen).bool())
     return enrichment
@@ -33,7 +34,8 @@ def made(seed: int = 0, seen: tuple[int, ...] = (1, 1, 1, 1)) -> Enrichment:
 def written_out(enrichment: Enrichment, features: Tensor) -> Tensor:
     """(10) and (11) as they stand: gather, put beside the features, a head on twice the width."""
     seen = enrichment.seen
-    near = centred(features) @ directions(enrichment.nodes[seen]).T / enrichment.temperature
+    nodes = centred(enrichment.nodes[seen].T[None, :, :, None])[0]
+    near = centred(features) @ nodes.T / enrichment.temperature
     gathered = near.softmax(dim=2) @ enrichment.nodes[seen]
     wide = torch.cat([gathered, features.flatten(2).transpose(1, 2)], dim=2)
     weight = torch.cat([enrichment.gathered.weight, enrichment.own.weight[:, :, 0, 0]], dim=1)
