@@ -178,6 +178,8 @@ def tiny_run() -> Callable[..., MethodChoice]:
                 "momentum": 0.9,
                 "background_score": 0.1,
                 "background_positive": False,
+                "sgcl_background": True,
+                "start": 0,
                 "queue": 3,
             },
             "seeds": {"threshold": "best"},

@@ -100,12 +100,18 @@ def group_contrast(
 
 
 def node_contrast(
-    means: Tensor, labels: Tensor, present: Tensor, nodes: Prototypes, temperature: float
+    means: Tensor,
+    labels: Tensor,
+    present: Tensor,
+    nodes: Prototypes,
+    temperature: float,
+    background: bool = True,
 ) -> Tensor:
     """Equation (9), SGCL: a group is like the node of its label and no other.
 
     means: (B, K, D). labels, present: (B, K). nodes: (R, D), which get no gradient; a group whose
-    node is not known is left out. Averages as `group_contrast`'s. Raises ValueError as it does.
+    node is not known is left out, without `background` those of background are too. Averages as
+    `group_contrast`'s. Raises ValueError as it does.
     """
     _check(means, labels, present, temperature)
     pictures, slots = labels.shape
@@ -113,6 +119,8 @@ def node_contrast(
     similarity = flat @ unit(nodes.vectors.detach()).T / temperature
     own = F.one_hot(label, len(nodes.present)).bool()
     counts = present.flatten() & nodes.present[label]
+    if not background:
+        counts = counts & (label > 0)
     loss = contrast(similarity, own & counts[:, None], ~own & nodes.present)
     return _by_picture(loss, counts, pictures, slots)
 

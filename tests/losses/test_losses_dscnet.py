@@ -150,6 +150,10 @@ def test_node_contrast_in_closed_form() -> None:
     nodes = Prototypes(axes(0, 1, 2), torch.tensor([True, True, True]))
     right = -math.log(math.exp(1 / T) / (math.exp(1 / T) + 2))
     assert node_contrast(means, labels, present, nodes, T).item() == pytest.approx(right, abs=1e-6)
+    without = node_contrast(means, labels, present, nodes, T, background=False)
+    assert without.item() == pytest.approx(right, abs=1e-6)
+    only = torch.zeros_like(labels)
+    assert node_contrast(means, only, present, nodes, T, background=False) == 0
     wrong = means.flip(1)  # of the first picture both are at the other's node
     high = -math.log(1 / (math.exp(1 / T) + 2))
     far = -math.log(1 / 3)

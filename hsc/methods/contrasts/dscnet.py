@@ -24,8 +24,10 @@ class DscNetParams(ContrastParams):
 
     temperature, background_score and momentum (the weight of what the nodes were) are nowhere in
     the paper. `background_positive`: groups of background are anchors and positives of one another.
-    `queue`: groups of each class that are remembered where a picture has one view alone, so that
-    most have none of their class beside them; 0 for none.
+    `sgcl_background`: groups of background are compared with the nodes too. `queue`: groups of each
+    class that are remembered where a picture has one view alone, so that most have none of their
+    class beside them; 0 for none. `start`: steps that only fill nodes and queue, until the maps are
+    worth grouping.
     """
 
     gamma: NonNegative = 1.0
@@ -38,7 +40,9 @@ class DscNetParams(ContrastParams):
     momentum: Probability = 0.9
     background_score: Probability = 0.10
     background_positive: bool = False
+    sgcl_background: bool = True
     queue: Whole = 16
+    start: Whole = 0
 
 
 class DscNetContrast(Contrast):
@@ -57,6 +61,7 @@ class DscNetContrast(Contrast):
         classes, channels = setting.num_classes, setting.feature_channels
         self.register_buffer("nodes", torch.zeros(classes + 1, channels))
         self.register_buffer("seen", torch.zeros(classes + 1, dtype=torch.bool))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self._queue = params.queue if params.pgcl and setting.views == 1 else 0
         if self._queue:
             self.register_buffer("queued", torch.zeros(classes, self._queue, channels))
@@ -101,10 +106,13 @@ class DscNetContrast(Contrast):
             )
         if p.sgcl:
             memory = Prototypes(self.nodes, self.seen)
-            terms["nodes"] = p.beta * node_contrast(means, labels, present, memory, p.temperature)
+            terms["nodes"] = p.beta * node_contrast(
+                means, labels, present, memory, p.temperature, p.sgcl_background
+            )
         after = None if before is None else before.with_groups(means, labels, present)
         self._pending = batch_nodes(means, shares), after
-        return terms
+        begun = self.steps >= p.start
+        return {name: torch.where(begun, term, 0.0) for name, term in terms.items()}
 
     def commit(self) -> None:
         """Take over the nodes and, where they are remembered, the groups of the last batch."""
@@ -118,6 +126,7 @@ class DscNetContrast(Contrast):
         if groups is not None:
             self.queued.copy_(groups.means)
             self.queued_count.copy_(groups.count)
+        self.steps.add_(1)
         self._pending = None
 
     def _view(self, cam: Tensor, features: Tensor, tags: Tensor) -> tuple[Tensor, ...]:
