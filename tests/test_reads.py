@@ -32,9 +32,12 @@ CHOOSERS = {
     "choose_segmentation_contrast": ("segmentation_contrast",),
 }
 INNER = {"psa", "seeds", "train_segmentation", "predict_segmentation"}
-VALUES = {
-    "data": "shapes", "baseline": "seam", "contrast": "hsc", "segmentation_contrast": "dscnet",
-}  # fmt: skip
+VALUES = {"data": "shapes", "baseline": "seam"}
+RUNS = (
+    {"contrast": "hsc", "segmentation": "auxsegnet", "segmentation_contrast": "dscnet"},
+    {"contrast": "dscnet", "segmentation": "deeplab", "segmentation_contrast": "none"},
+)
+"""Two that together use all branches of the stages."""
 BY_BASELINE = {"train_cam", "infer_cams", "refine_crf"}
 ASKED = {
     "prepare_data": {
@@ -125,11 +128,8 @@ def test_stages_read_what_they_declare(
         return found
 
     reads: dict[str, set[str]] = {}
-    for psa, network, contrast in ((True, "auxsegnet", "dscnet"), (False, "deeplab", "none")):
-        change(
-            tmp_path / "params.yaml", psa__enabled=psa, segmentation=network,
-            segmentation_contrast=contrast,
-        )  # fmt: skip
+    for psa, chosen in ((True, RUNS[0]), (False, RUNS[1])):
+        change(tmp_path / "params.yaml", psa__enabled=psa, **chosen)
         for stage in stages():
             module = importlib.import_module(stage.cmd.split()[2])
             monkeypatch.setattr(module, "load", load_unseen)
@@ -146,12 +146,7 @@ def test_stages_read_what_they_declare(
         asked = ASKED.get(name, set())
         assert asked <= found, name
         found -= asked
-        keys = set().union(
-            *(
-                declared(name, VALUES | {"segmentation": network})
-                for network in ("deeplab", "auxsegnet")
-            )
-        )
+        keys = set().union(*(declared(name, VALUES | chosen) for chosen in RUNS)) - {"none"}
         covered = {
             key: {read for read in found if f"{read}.".startswith(f"{key}.")} for key in keys
         }

@@ -56,12 +56,14 @@ class Contrast(nn.Module):
 
     `Params`: its section. `projectors`: which of the CAM network's it needs, `class` (u1) and
     `pixel` (u2), or `features` alone for what they project. `says`: what it asks of the network,
-    for the report, a clause without a full stop.
+    for the report, a clause without a full stop. `shows`: the title of a column in the panels that
+    `label_map` draws; empty: it draws none.
     """
 
     Params: ClassVar[type[ContrastParams]] = ContrastParams
     projectors: ClassVar[tuple[str, ...]] = ("pixel",)
     says: ClassVar[str] = ""
+    shows: ClassVar[str] = ""
 
     def __init__(self, params: ContrastParams, setting: Setting) -> None:
         super().__init__()
@@ -99,6 +101,13 @@ class Contrast(nn.Module):
         the PCM where the baseline has one; it carries the network's gradient. image: view 2,
         (N, 3, S, S) normalised. tags: (N, C), 0 and 1. All are whole batches: a distributed run
         gathers them first.
+        """
+        raise NotImplementedError
+
+    def label_map(self, cam: Tensor, embeddings: Embeddings, tags: Tensor) -> Tensor:
+        """What the contrast made of one view, (N, h, w) int64 in 0..C, for people to look at.
+
+        As in `forward`: the CAM that drives the contrast, embeddings, tags.
         """
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 """Panels of a fixed sample of `train`: every step of the pipeline, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,14 @@ def make_panels(
     runtime: Runtime,
     crf: CrfConfig | None = None,
     progress: Progress = unseen,
+    first: Mapping[str, Mapping[str, NDArray[np.uint8]]] | None = None,
 ) -> list[Panel]:
     """Panels with the columns of `label_folders` (title: folder), prediction and truth.
 
-    scales, flip, crf: as of `hsc.segmentation.inference.predict_labels`. The truth is left out for
-    a set without masks. Raises HscError for CAMs of other classes, and for CAMs and labels that are
-    missing, of another size than the picture or, labels, of classes that there are not.
+    scales, flip, crf: as of `hsc.segmentation.inference.predict_labels`. first: columns before
+    them, by title label maps by id. The truth is left out for a set without masks. Raises HscError
+    for CAMs of other classes, and for CAMs and labels that are missing, of another size than the
+    picture or, labels, of classes that there are not.
     """
     cams.check_classes(folder.class_names, folder.root)
     ids = spread(folder.ids("train"), pictures)
@@ -49,9 +51,9 @@ def make_panels(
     predictions = predict_labels(network, folder, ids, scales, flip, runtime, progress, crf=crf)
     for image_id, prediction in predictions:
         image = folder.image(image_id)
-        labels = {
-            title: _read_labels(folder, path, image_id) for title, path in label_folders.items()
-        }
+        labels = {title: maps[image_id] for title, maps in (first or {}).items()}
+        for title, path in label_folders.items():
+            labels[title] = _read_labels(folder, path, image_id)
         labels["prediction"] = prediction
         if folder.has_masks("train"):
             labels["truth"] = folder.mask(image_id)

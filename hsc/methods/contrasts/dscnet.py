@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hsc.losses.dscnet import Remembered, batch_nodes, group_contrast, node_contrast
-from hsc.losses.groups import group_labels, group_means, group_shares, pixel_groups
+from hsc.losses.groups import Groups, group_labels, group_means, group_shares, pixel_groups
 from hsc.losses.maps import pseudo_label
 from hsc.losses.prototypes import Prototypes
 from hsc.methods.contrast import Contrast, ContrastParams, Embeddings, Maps, Setting, driving_cam
@@ -50,6 +50,7 @@ class DscNetContrast(Contrast):
 
     Params = DscNetParams
     projectors = ("features",)
+    shows = "groups"
     says = (
         "DSCNet asks that groups of pixels of one class are alike, in every picture, and unlike "
         "those of other classes"
@@ -129,21 +130,28 @@ class DscNetContrast(Contrast):
         self.steps.add_(1)
         self._pending = None
 
+    def label_map(self, cam: Tensor, embeddings: Embeddings, tags: Tensor) -> Tensor:
+        """The label of the group that each cell is in, (N, h, w) int64."""
+        features, _ = embeddings
+        groups, shares = self._groups(cam, features, tags)
+        labels = group_labels(groups, shares).gather(1, groups.assignment)
+        return labels.view(len(features), *features.shape[2:])
+
     def _view(self, cam: Tensor, features: Tensor, tags: Tensor) -> tuple[Tensor, ...]:
         """Means (N, K, D), shares (N, K, C+1), labels and presence (N, K) of a view's groups."""
+        groups, shares = self._groups(cam, features, tags)
+        labels = group_labels(groups, shares)
+        return group_means(features, groups), shares, labels, groups.present
+
+    def _groups(self, cam: Tensor, features: Tensor, tags: Tensor) -> tuple[Groups, Tensor]:
+        """The groups of a view and their shares of the labels, (N, K, C+1)."""
         size = tuple(features.shape[2:])
         foreground = driving_cam(cam, tags, size)
         score = self.background_score(foreground, self.params.background_score)
         groups = pixel_groups(features, foreground, tags)
         label = pseudo_label(foreground, score)
         shares = group_shares(groups, label, self.setting.num_classes + 1)
-        shares = shares * groups.present[:, :, None]
-        return (
-            group_means(features, groups),
-            shares,
-            group_labels(groups, shares),
-            groups.present,
-        )
+        return groups, shares * groups.present[:, :, None]
 
 
 CONTRAST = DscNetContrast
