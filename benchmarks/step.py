@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from benchmarks.surroundings import surroundings
 from hsc.base.cli import PATH, command
+from hsc.base.errors import HscError
 from hsc.base.files import write_json
 from hsc.data.classes import IGNORE, VOC_CLASSES
 from hsc.engine.label_training import label_optimiser
@@ -194,6 +195,9 @@ def main(
     names: tuple[str, ...], batch: int, steps: int, crop: int, view2: int, kernels: str, out: Path
 ) -> str:
     """Measure each NAME, `seam+hsc` or `resnet101+aspp`, in a process of its own."""
+    for name in names:
+        if name.count("+") != 1:
+            raise HscError(f"{name}: write BASELINE+CONTRAST or BACKBONE+HEAD, such as seam+none")
     size, threads = Size(batch, crop, view2, kernels), torch.get_num_threads()
     where, runtime = surroundings(), detect_runtime()
     rows = {}

@@ -39,3 +39,9 @@ def test_it_measures_and_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert found["rows"]["cam+hsc"]["contrast_seconds"] > 0
     assert {"roi", "class", "pixel"} <= found["rows"]["cam+hsc"]["terms"].keys()
     assert found["rows"]["resnet101+aspp"]["contrast_seconds"] == 0
+
+
+def test_a_name_without_a_contrast_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["cam+hsc", "seam", "--out", str(tmp_path / "step.json")])
+    assert result.exit_code == 1
+    assert "seam: write BASELINE+CONTRAST or BACKBONE+HEAD, such as seam+none" in result.output
