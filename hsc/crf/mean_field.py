@@ -1,56 +1,96 @@
-"""Mean-field inference of the dense CRF with its exact kernels, for a batch of small pictures.
+"""Mean-field inference of the dense CRF for a batch of pictures and several labellings of each.
 
-pydensecrf filters on a permutohedral lattice, an approximation whose cost grows with the number of
-pixels; it takes one picture at a time, on one CPU core. At the sizes at which HSC refines its
-pseudo labels the whole matrix of pixel pairs fits, and then the kernels need no approximation: a
-few matrix products for all pictures and views, on any device.
+pydensecrf takes one labelling of one picture at a time, on one CPU core; here all of them are
+filtered together, on any device, with the kernels of all pairs of pixels (exact, for small
+pictures) or on pydensecrf's permutohedral lattice, whose cost grows with the number of pixels.
 
 Letters: V labellings of each picture (views), N batch, H W pixels, P = H*W, L labels of the data
 set, K labels that occur in a picture.
 """
 
 import math
+from collections.abc import Callable, Iterator
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hsc.crf.dense import CrfConfig
+from hsc.crf.lattice import Lattice
+
+Message = Callable[[Tensor], Tensor]
+"""Both kernels with their weights on probabilities (N, C, P), the same shape."""
 
 _LOWEST_EXPONENT = -60.0  # exp is many times slower where its result underflows
 _PAIRS_AT_ONCE = 1 << 26  # entries of the pair matrices of one chunk: 256 MiB
 
 
 def refine_labels(
-    image: Tensor, labels: Tensor, num_labels: int, config: CrfConfig, gt_prob: float = 0.7
+    image: Tensor,
+    labels: Tensor,
+    num_labels: int,
+    config: CrfConfig,
+    gt_prob: float = 0.7,
+    kernels: Literal["exact", "lattice"] = "exact",
 ) -> Tensor:
-    """What `hsc.crf.dense.refine_labels` approximates, for V labellings of each of N pictures.
+    """`hsc.crf.dense.refine_labels` for V labellings of each of N pictures.
 
     image: (N, H, W, 3), RGB in 0..255. labels: int64 (V, N, H, W) in 0..L-1. num_labels: L >= 2,
     the background included. gt_prob: in (0, 1), the probability that a pixel keeps its label; the
-    rest is spread over the other labels. Returns int64 (V, N, H, W). Memory: 4 (H*W)^2 bytes a
-    picture. Source: Krähenbühl & Koltun 2011, algorithm 1, kernels normalised symmetrically.
-    Raises ValueError for shapes or probabilities outside these.
+    rest is spread over the other labels. kernels: `lattice` gives the labels of pydensecrf, which
+    approximates the `exact` ones; these take 4 (H*W)^2 bytes a picture. Returns int64 (V, N, H, W).
+    Source: Krähenbühl & Koltun 2011, algorithm 1, kernels normalised symmetrically. Raises
+    ValueError for shapes or probabilities outside these.
     """
     v, n, h, w = labels.shape
     if image.shape != (n, h, w, 3):
         raise ValueError(f"image must be {(n, h, w, 3)}, got {tuple(image.shape)}")
     if not 0 < gt_prob < 1 or num_labels < 2:
         raise ValueError(f"gt_prob {gt_prob} must lie in (0, 1), num_labels {num_labels} above 1")
+    filters = _on_lattice if kernels == "lattice" else _exactly
+    refined = [
+        _infer(message, drawn.flatten(2), num_labels, config.iterations, gt_prob)
+        for message, drawn in filters(image, labels, config)
+    ]
+    return torch.cat(refined, dim=1).view(v, n, h, w)
+
+
+def _exactly(image: Tensor, labels: Tensor, config: CrfConfig) -> Iterator[tuple[Message, Tensor]]:
+    """By parts of the batch whose matrices fit: both kernels and the labels (V, N, H, W)."""
+    h, w = image.shape[1:3]
     position = _positions(h, w, image.device)
     near = config.gaussian_compat * _normalised_kernel(position[None] / config.gaussian_sxy)
     chunk = max(1, _PAIRS_AT_ONCE // (h * w) ** 2)
-    refined = []
     for pictures, drawn in zip(image.split(chunk), labels.split(chunk, dim=1), strict=True):
         colour = pictures.reshape(-1, h * w, 3) / config.bilateral_srgb
         place = (position / config.bilateral_sxy).expand(len(pictures), -1, -1)
         alike = _normalised_kernel(torch.cat([place, colour], dim=2))
         kernel = alike.mul_(config.bilateral_compat).add_(near)
-        refined.append(_infer(kernel, drawn.flatten(2), num_labels, config.iterations, gt_prob))
-    return torch.cat(refined, dim=1).view(v, n, h, w)
+        yield lambda q, kernel=kernel: torch.bmm(q, kernel), drawn
+
+
+def _on_lattice(
+    image: Tensor, labels: Tensor, config: CrfConfig
+) -> Iterator[tuple[Message, Tensor]]:
+    """The same of the whole batch; all pictures have one lattice of positions."""
+    n, h, w, _ = image.shape
+    position = _positions(h, w, image.device).flip(1)  # pydensecrf has the column first
+    near = Lattice(position[None] / config.gaussian_sxy)
+    place = (position / config.bilateral_sxy).expand(n, -1, -1)
+    colour = image.reshape(n, h * w, 3) / config.bilateral_srgb
+    alike = Lattice(torch.cat([place, colour], dim=2))
+
+    def message(q: Tensor) -> Tensor:
+        flat = q.reshape(1, -1, h * w).mT.contiguous()  # (1, P, N C): the pictures side by side
+        around = near.filter(flat).mT.view(q.shape)
+        across = alike.filter(q.mT.contiguous()).mT
+        return config.gaussian_compat * around + config.bilateral_compat * across
+
+    yield message, labels
 
 
 def _positions(h: int, w: int, device: torch.device) -> Tensor:
-    """(P, 2) pixel coordinates."""
+    """(P, 2) pixel coordinates, row and column."""
     rows = torch.arange(h, device=device, dtype=torch.float32)
     columns = torch.arange(w, device=device, dtype=torch.float32)
     return torch.cartesian_prod(rows, columns)
@@ -69,8 +109,10 @@ def _normalised_kernel(features: Tensor) -> Tensor:
     return kernel.mul_(scale[:, :, None]).mul_(scale[:, None])
 
 
-def _infer(kernel: Tensor, labels: Tensor, num_labels: int, iterations: int, gt: float) -> Tensor:
-    """Kernel (N, P, P) and labels (V, N, P) to refined labels (V, N, P).
+def _infer(
+    message_of: Message, labels: Tensor, num_labels: int, iterations: int, gt: float
+) -> Tensor:
+    """Labels (V, N, P) to refined labels (V, N, P).
 
     The labels that are in no view of a picture all behave alike, so one stands for all of them, as
     in `hsc.crf.dense.refine_labels`: its unary is lower by log m and its Potts weight is divided
@@ -95,7 +137,7 @@ def _infer(kernel: Tensor, labels: Tensor, num_labels: int, iterations: int, gt:
     weight[:, :, -1] = (1 / absent.clamp(min=1)).view(n, 1, 1)
     q = score.softmax(dim=2)
     for _ in range(iterations):
-        message = torch.bmm(q.view(n, v * (k + 1), p), kernel).view_as(q)
+        message = message_of(q.view(n, v * (k + 1), p)).view_as(q)
         q = torch.addcmul(score, message, weight).softmax(dim=2)
     slot = q[:, :, :k].argmax(dim=2).transpose(0, 1)  # (V, N, P)
     return classes.expand(v, -1, -1).gather(2, slot)

@@ -33,8 +33,8 @@ class Setting:
 
     num_classes: C. class_channels, pixel_channels: D of the two projectors. feature_channels: D of
     the backbone's features. seed: of the run.
-    crf_size: side in pixels at which a CRF sees pseudo labels. crf_kernels: exact on the device, or
-    pydensecrf's lattice on the CPU, for sizes whose pairs of pixels do not fit into memory.
+    crf_size: side in pixels at which a CRF sees pseudo labels. crf_kernels: with all pairs of
+    pixels, or on pydensecrf's lattice, for sizes whose pairs do not fit into memory.
     background_score: what competes with the classes in a pseudo label: the constant that the
     contrast publishes, what the maps of the batch say themselves, or a number. views: of a picture;
     CAM training has two.

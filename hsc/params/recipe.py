@@ -79,8 +79,8 @@ class TrainCamParams(TrainingParams):
 
     `head_dropout`: share of the head's input channels dropped in training (SEAM: 0.5).
     `crf_size`: side in pixels at which HSC's CRF sees the pseudo labels; view 2's in the paper.
-    `crf_kernels`: exact on the device, or on a lattice (an approximation) on the CPU for sizes
-    whose pairs of pixels do not fit into memory.
+    `crf_kernels`: exact, with all pairs of pixels, or on a lattice (pydensecrf's approximation) for
+    sizes whose pairs do not fit into memory.
     `background_score`: of the contrasts' pseudo labels: the constant in the method's section, as
     published for ResNet-38, or `auto`, from the maps of the batch (`hsc.losses.maps`).
     `clip_norm`: a longer gradient is cut to this length; null for none, as published. HSC's class

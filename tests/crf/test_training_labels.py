@@ -94,9 +94,8 @@ def test_all_background_stays(kernels: str) -> None:
     assert not refined.any()
 
 
-def test_misuse_of_the_lattice_raises() -> None:
+@pytest.mark.parametrize("kernels", KERNELS)
+def test_labels_of_fewer_pictures_raise(kernels: str) -> None:
     pixels, label = noisy_batch()
-    with pytest.raises(ValueError, match=r"outside 0\.\.1"):
-        LabelRefiner(2, 1, "lattice")(as_tensor(pixels), label[None] + 1)
-    with pytest.raises(ValueError, match="zip"):
-        LabelRefiner(3, 1, "lattice")(as_tensor(pixels), label[None, :1])
+    with pytest.raises(ValueError, match="image must be"):
+        LabelRefiner(3, 1, kernels)(as_tensor(pixels), label[None, :1])
