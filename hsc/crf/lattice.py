@@ -6,7 +6,7 @@ along the directions of the lattice, and read back. Cost and memory grow with th
 where all pairs grow with its square. Corner by corner it is what pydensecrf computes, with the
 three steps as products of sparse matrices, on any device.
 
-Letters: N batch, P pixels, F features, G = F+1 corners of a simplex, M lattice points, C channels.
+Letters: N batch, P pixels, D features, G = D+1 corners of a simplex, M lattice points, C channels.
 """
 
 import math
@@ -14,6 +14,7 @@ import warnings
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _TINY = 1e-20  # beside sums of kernel values
@@ -31,25 +32,25 @@ class Lattice:
     """The normalised filter exp(-|f_i - f_j|^2 / 2) of one set of features a picture."""
 
     def __init__(self, features: Tensor) -> None:
-        """features: (N, P, F), already divided by the widths of the kernel.
+        """features: (N, P, D), already divided by the widths of the kernel.
 
         Numbers as pydensecrf's follow from features in its order: column, row, then colours.
         """
         features = features.float()
-        n, p, f = features.shape
+        n, p, d = features.shape
         simplex = _enclosing_simplex(features)
         points, place = torch.unique(simplex.corner, return_inverse=True)  # sorted
         pixels, column = n * p, place.flatten()
         self._size = n, p
         self._blurs = [_blur(points, step) for step in simplex.step]
-        weight, start = simplex.weight.flatten(), _starts(pixels, f + 1, column)
+        weight, start = simplex.weight.flatten(), _starts(pixels, d + 1, column)
         order = column.argsort(stable=True)
         counts = torch.bincount(column, minlength=len(points)).cumsum(0)
         self._splat = _sparse(
-            torch.cat([counts.new_zeros(1), counts]), order // (f + 1), weight[order], pixels
+            torch.cat([counts.new_zeros(1), counts]), order // (d + 1), weight[order], pixels
         )
         # the three steps together magnify by this, up to the edges of what is there
-        self._slice = _sparse(start, column, weight / (1 + 2.0**-f), len(points))
+        self._slice = _sparse(start, column, weight / (1 + 2.0**-d), len(points))
         total = self._filter(features.new_ones(pixels, 1))
         self._root = (total + _TINY).rsqrt()
 
@@ -67,29 +68,29 @@ class Lattice:
 
 
 def _enclosing_simplex(features: Tensor) -> _Simplex:
-    """Adams et al., section 3: the simplex around each (N, P, F), its corners, the weights."""
-    n, _, f = features.shape
-    elevated = features @ _elevation(f).to(features)  # (N, P, G), sums to 0
-    nearest = torch.ceil(elevated / (f + 1) - 0.5)  # the lower of two equally near
+    """Adams et al., section 3: the simplex around each (N, P, D), its corners, the weights."""
+    d = features.shape[2]
+    elevated = features @ _elevation(d).to(features)  # (N, P, G), sums to 0
+    nearest = torch.ceil(elevated / (d + 1) - 0.5)  # the lower of two equally near
     excess = nearest.sum(dim=2, keepdim=True).long()
-    corner = nearest.long() * (f + 1)
+    corner = nearest.long() * (d + 1)
     rank = _descending_rank(elevated - corner) + excess
     # what is not on the plane goes to the next multiple, the furthest first
-    shift = (f + 1) * ((rank < 0).long() - (rank > f).long())
+    shift = (d + 1) * ((rank < 0).long() - (rank > d).long())
     rank, corner = rank + shift, corner + shift
-    slack = (elevated - corner) / (f + 1)
-    weight = features.new_zeros(*slack.shape[:2], f + 2)
-    weight.scatter_add_(2, f - rank, slack).scatter_add_(2, f + 1 - rank, -slack)
-    weight[..., 0] += 1 + weight[..., f + 1]
-    return _Simplex(weight[..., : f + 1], *_numbered(corner, rank, n))
+    slack = (elevated - corner) / (d + 1)
+    weight = features.new_zeros(*slack.shape[:2], d + 2)
+    weight.scatter_add_(2, d - rank, slack).scatter_add_(2, d + 1 - rank, -slack)
+    weight[..., 0] += 1 + weight[..., d + 1]
+    return _Simplex(weight[..., : d + 1], *_numbered(corner, rank))
 
 
-def _elevation(f: int) -> Tensor:
-    """(F, G): to the plane whose coordinates sum to 0, such that the blur has a variance of 1."""
-    j = torch.arange(1, f + 1)
-    scale = math.sqrt(2 / 3) * (f + 1) / ((j + 1) * j).sqrt()
-    below = torch.arange(f + 1) < j[:, None]
-    own = torch.arange(f + 1) == j[:, None]
+def _elevation(d: int) -> Tensor:
+    """(D, G): to the plane whose coordinates sum to 0, such that the blur has a variance of 1."""
+    j = torch.arange(1, d + 1)
+    scale = math.sqrt(2 / 3) * (d + 1) / ((j + 1) * j).sqrt()
+    below = torch.arange(d + 1) < j[:, None]
+    own = torch.arange(d + 1) == j[:, None]
     return (below.float() - j[:, None] * own) * scale[:, None]
 
 
@@ -100,23 +101,25 @@ def _descending_rank(values: Tensor) -> Tensor:
     return (less & before).sum(dim=-1) + (~less & before).sum(dim=-2)
 
 
-def _numbered(origin: Tensor, rank: Tensor, n: int) -> tuple[Tensor, Tensor]:
+def _numbered(origin: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
     """Corners (N, P, G) of the simplices as numbers, and the steps (G,) to a point's neighbours.
 
-    The first F coordinates tell a lattice point. Each has a range of its own in the number, with
-    room for a neighbour on either side, so that a step is an addition.
+    The first D coordinates tell a lattice point. Each has a range of its own in the number, with
+    room for the corners and a neighbour on either side, so that a step is an addition. Corner k is
+    k further than the origin in every coordinate, and G less in those of the k highest ranks.
     """
-    f = origin.shape[2] - 1
-    which = torch.arange(f + 1, device=origin.device)
-    offset = torch.where(which + which[:, None] <= f, which[:, None], which[:, None] - f - 1)
-    keys = origin[:, :, None, :f] + offset[which[:, None], rank[:, :, None, :f]]  # (N, P, G, F)
-    keys = keys - keys.amin(dim=(0, 1, 2)) + f + 1
-    room = keys.amax(dim=(0, 1, 2)) + f + 2
-    stride = torch.cat([room.new_ones(1), room.cumprod(0)])
-    numbers = (keys * stride[:-1]).sum(dim=3)
-    numbers = numbers + stride[-1] * torch.arange(n, device=origin.device)[:, None, None]
-    towards = torch.cat([stride[:-1], stride.new_zeros(1)])
-    return numbers, (f + 1) * towards - stride[:-1].sum()
+    n, _, g = origin.shape
+    first = origin[..., :-1]
+    low, high = first.amin(dim=(0, 1)), first.amax(dim=(0, 1))
+    stride = torch.cat([low.new_ones(1), (high - low + 4 * g).cumprod(0)])
+    whole, stride = stride[-1], F.pad(stride[:-1], (0, 1))  # the last coordinate has no say
+    own = (F.pad(first - low + 2 * g, (0, 1)) * stride).sum(dim=2)
+    own = own + whole * torch.arange(n, device=origin.device)[:, None]
+    by_rank = torch.empty_like(rank).scatter_(2, rank, stride.expand_as(rank))
+    highest = F.pad(by_rank.flip(2).cumsum(dim=2)[..., :-1], (1, 0))
+    step = stride.sum()
+    further = step * torch.arange(g, device=origin.device)
+    return own[:, :, None] + further - g * highest, g * stride - step
 
 
 def _blur(points: Tensor, step: Tensor) -> Tensor:

@@ -139,5 +139,14 @@ def _infer(
     for _ in range(iterations):
         message = message_of(q.view(n, v * (k + 1), p)).view_as(q)
         q = torch.addcmul(score, message, weight).softmax(dim=2)
-    slot = q[:, :, :k].argmax(dim=2).transpose(0, 1)  # (V, N, P)
+    slot = _first_largest(q[:, :, :k]).transpose(0, 1)  # (V, N, P)
     return classes.expand(v, -1, -1).gather(2, slot)
+
+
+def _first_largest(q: Tensor) -> Tensor:
+    """`q.argmax(dim=2)`, which takes ten times as long on a CPU where that is not the last one."""
+    best, slot = q[:, :, 0], torch.zeros_like(q[:, :, 0], dtype=torch.int64)
+    for k in range(1, q.shape[2]):
+        slot = torch.where(q[:, :, k] > best, k, slot)
+        best = torch.maximum(best, q[:, :, k])
+    return slot
