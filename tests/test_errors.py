@@ -269,6 +269,8 @@ def read(work: Path, name: str, path: str) -> None:
     """Choose the parameters with which a stage that declares an input reads it."""
     if (name, path) in AUXSEGNET:
         change(work / "params.yaml", segmentation="auxsegnet")
+    if (name, path) == ("draw_panels", "outputs/cam.pt"):
+        change(work / "params.yaml", contrast="dscnet")
     if path == "outputs/cams.h5":
         change(work / "recipes" / "shapes.yaml", refine_crf__seam__unary="alpha")
     if path == "outputs/crf":

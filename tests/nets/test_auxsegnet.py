@@ -38,10 +38,14 @@ def network() -> AuxSegNet:
 
 @torch.no_grad()
 def test_maps_have_the_sizes_that_they_say(network: AuxSegNet) -> None:
-    maps = network.maps(torch.randn(2, 3, 33, 20))
+    image = torch.randn(2, 3, 33, 20)
+    assert network.maps(image).second_cam is None
+    maps = auxsegnet_network({**SPEC, "enrichment": 0.1}).maps(image)
     assert {name: tuple(value.shape) for name, value in maps._asdict().items()} == {
         "scores": (2, 3),
         "cam": (2, 3, 9, 5),
+        "second_cam": (2, 3, 9, 5),
+        "features": (2, network.backbone.channels, 9, 5),
         "segmentation": (2, 4, 9, 5),
         "refined_segmentation": (2, 4, 9, 5),
         "saliency": (2, 1, 9, 5),
