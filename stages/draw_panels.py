@@ -37,17 +37,16 @@ def main(
     folder = VocFolder(data / run.data)
     network, spec = load_segmentation(weights)
     check_classes(weights, spec, folder.class_names)
+    ids = spread(folder.ids("train"), recipe.draw_panels.pictures)
     runtime, choice, first = detect_runtime(), choose(run, params), {}
     if choice.contrast is not None and choice.contrast.shows:
         schedule = recipe.train_cam[run.baseline]
         method = trained_method(cam, folder, choice, recipe.network, schedule)
-        ids = spread(folder.ids("train"), recipe.draw_panels.pictures)
         first = {choice.contrast.shows: contrast_maps(method, folder, ids, runtime)}
     with CamReader(cams) as reader:
         panels = make_panels(
             folder, reader, {"seed": seeds, "CRF": crf, "mask": masks}, network, how.scales,
-            how.flip, recipe.draw_panels.pictures, runtime, how.crf, bars("predictions", "image"),
-            first,
+            how.flip, ids, runtime, how.crf, bars("predictions", "image"), first,
         )  # fmt: skip
     names = ["background", *folder.class_names]
     draw_panels(panels, names, plots)

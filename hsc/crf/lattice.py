@@ -39,17 +39,17 @@ class Lattice:
         features = features.float()
         n, p, d = features.shape
         simplex = _enclosing_simplex(features)
-        points, place = torch.unique(simplex.corner, return_inverse=True)  # sorted
-        pixels, column = n * p, place.flatten()
+        corner, order = simplex.corner.flatten().sort(stable=True)
+        points, place, counts = corner.unique_consecutive(return_inverse=True, return_counts=True)
+        column = torch.empty_like(place).scatter_(0, order, place)
+        pixels, weight = n * p, simplex.weight.flatten()
         self._size = n, p
         self._blurs = [_blur(points, step) for step in simplex.step]
-        weight, start = simplex.weight.flatten(), _starts(pixels, d + 1, column)
-        order = column.argsort(stable=True)
-        counts = torch.bincount(column, minlength=len(points)).cumsum(0)
         self._splat = _sparse(
-            torch.cat([counts.new_zeros(1), counts]), order // (d + 1), weight[order], pixels
+            F.pad(counts.cumsum(0), (1, 0)), order // (d + 1), weight[order], pixels
         )
         # the three steps together magnify by this, up to the edges of what is there
+        start = _starts(pixels, d + 1, column)
         self._slice = _sparse(start, column, weight / (1 + 2.0**-d), len(points))
         total = self._filter(features.new_ones(pixels, 1))
         self._root = (total + _TINY).rsqrt()

@@ -24,8 +24,8 @@ def to_pixels(image: Tensor) -> Tensor:
 class LabelRefiner:
     """Refines the pseudo labels of a batch on its pictures (HSC, section 3.4).
 
-    kernels: as of `hsc.crf.mean_field.refine_labels`, for an S of 128 (all pairs take 4 S^4 bytes a
-    picture) or a CPU `lattice`.
+    kernels: as of `hsc.crf.mean_field.refine_labels`: `exact` for small S, since all pairs take
+    4 S^4 bytes a picture; `lattice` for an S of 128.
     """
 
     def __init__(

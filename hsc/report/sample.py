@@ -32,7 +32,7 @@ def make_panels(
     network: SegmentationNetwork,
     scales: Sequence[float],
     flip: bool,
-    pictures: int,
+    ids: Sequence[str],
     runtime: Runtime,
     crf: CrfConfig | None = None,
     progress: Progress = unseen,
@@ -40,13 +40,13 @@ def make_panels(
 ) -> list[Panel]:
     """Panels with the columns of `label_folders` (title: folder), prediction and truth.
 
-    scales, flip, crf: as of `hsc.segmentation.inference.predict_labels`. first: columns before
-    them, by title label maps by id. The truth is left out for a set without masks. Raises HscError
-    for CAMs of other classes, and for CAMs and labels that are missing, of another size than the
-    picture or, labels, of classes that there are not.
+    ids: of the pictures, a row each. scales, flip, crf: as of
+    `hsc.segmentation.inference.predict_labels`. first: columns before them, by title label maps by
+    id. The truth is left out for a set without masks. Raises HscError for CAMs of other classes,
+    and for CAMs and labels that are missing, of another size than the picture or, labels, of
+    classes that there are not.
     """
     cams.check_classes(folder.class_names, folder.root)
-    ids = spread(folder.ids("train"), pictures)
     panels = []
     predictions = predict_labels(network, folder, ids, scales, flip, runtime, progress, crf=crf)
     for image_id, prediction in predictions:

@@ -37,7 +37,8 @@ def seeds(tiny_folder: VocFolder, tmp_path: Path) -> Path:
 def panels_of(folder: VocFolder, cams: Path, seeds: Path, count: int = 4) -> list[Panel]:
     with CamReader(cams) as reader:
         labels = {"seed": seeds, "mask": seeds}
-        return make_panels(folder, reader, labels, Bright(), [1.0], False, count, CPU)
+        ids = spread(folder.ids("train"), count)
+        return make_panels(folder, reader, labels, Bright(), [1.0], False, ids, CPU)
 
 
 def test_spread() -> None:
