@@ -5,7 +5,7 @@ from pathlib import Path
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
 from hsc.base.off import write_off_folder
-from hsc.base.pool import process_count
+from hsc.crf.device import crf_processes
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 from hsc.psa.alpha_labels import label_all
@@ -26,7 +26,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
     how = recipe.refine_crf[run.baseline]
     alphas = run.psa.alpha_low, run.psa.alpha_high
     with made_folder(out) as partial:
-        count = label_all(folder, cams, alphas, how, partial, process_count(), bars("CRF", "image"))
+        count = label_all(folder, cams, alphas, how, partial, crf_processes(), bars("CRF", "image"))
     return f"{out}: affinity labels of {count} pictures"
 
 

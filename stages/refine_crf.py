@@ -4,7 +4,7 @@ from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
-from hsc.base.pool import process_count
+from hsc.crf.device import crf_processes
 from hsc.crf.stage import refine_all
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
@@ -22,7 +22,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: 
     folder = VocFolder(data / run.data)
     how = recipe.refine_crf[run.baseline]
     with made_folder(out) as partial:
-        count = refine_all(folder, cams, seeds, how, partial, process_count(), bars("CRF", "image"))
+        count = refine_all(folder, cams, seeds, how, partial, crf_processes(), bars("CRF", "image"))
     return f"{out}: CRF labels of {count} pictures"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.files import link_files
 from hsc.base.made import made_folder
-from hsc.base.pool import process_count
+from hsc.crf.device import crf_processes
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 from hsc.params.recipe import CrfParams, WalkParams
@@ -52,7 +52,7 @@ def _walk(
         crf,
         detect_runtime(),
         out,
-        process_count(),
+        crf_processes(),
         bars("masks", "image"),
     )
 

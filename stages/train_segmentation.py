@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
-from hsc.base.pool import process_count
+from hsc.crf.device import crf_processes
 from hsc.data.voc import VocFolder
 from hsc.params.method import choose_segmentation_contrast
 from hsc.params.reading import load
@@ -35,7 +35,7 @@ def main(
     if run.segmentation == "auxsegnet":
         contrast = choose_segmentation_contrast(run, params)
         history = train_auxsegnet(
-            folder, cams, classifier, run.seed, recipe, contrast, process_count(), written, bars
+            folder, cams, classifier, run.seed, recipe, contrast, crf_processes(), written, bars
         )
     else:
         history = train_deeplab(folder, masks, backbone, run.seed, recipe, written, bars)

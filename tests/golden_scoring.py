@@ -14,6 +14,13 @@ from hsc.scoring.metrics import ThresholdCurve, confusion, scores
 from tests.golden import assert_close, cases, load
 
 
+@pytest.fixture(params=["", "cpu"], ids=["pydensecrf", "lattice"])
+def crf_on(request, monkeypatch):
+    """The CRF of pydensecrf, and that of torch."""
+    monkeypatch.setenv("HSC_CRF_DEVICE", request.param)
+
+
+@pytest.mark.usefixtures("crf_on")
 @pytest.mark.parametrize("path", cases("05e_crf_label"))
 def test_crf_on_hard_labels(path):
     """The background is index 20 there; the labels' order makes no difference to the field."""
@@ -28,6 +35,7 @@ def test_crf_on_hard_labels(path):
     assert_close("05e_crf_label", "n_changed", changed, outputs["n_changed"])
 
 
+@pytest.mark.usefixtures("crf_on")
 @pytest.mark.parametrize("path", cases("09_crf_inference"))
 def test_crf_on_cams(path):
     inputs, outputs, meta = load(path)

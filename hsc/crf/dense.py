@@ -1,8 +1,8 @@
 """Dense CRF (Krähenbühl & Koltun 2011) on probabilities, CAMs and hard labels.
 
 The energy of a labelling is a unary term plus two Potts terms: a Gaussian one on position and a
-bilateral one on position and colour. Mean-field inference by pydensecrf, which is imported only
-when it is used.
+bilateral one on position and colour. Mean-field inference by pydensecrf, or by torch where
+`hsc.crf.device` says so; either is imported only when it is used.
 
 Letters: K tagged classes of an image, L labels, H W pixels.
 """
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsc.base.errors import HscError
+from hsc.base.errors import HscError, MachineError
+from hsc.crf.device import lattice_device
 from hsc.data.classes import BACKGROUND
 from hsc.params.base import CrfConfig
 
@@ -132,10 +133,37 @@ def mean_field(
 
     image: uint8 RGB (H, W, 3). weights: a factor of the Potts terms for each label, (L,); all 1
     when left out. Raises ValueError for shapes or dtypes that do not fit, HscError without
-    pydensecrf.
+    pydensecrf or for a device that is none.
     """
+    _check_image(image, unary.shape[1:])
+    device = lattice_device()
+    if device is None:
+        return _by_pydensecrf(image, unary, config, weights)
+    return _on_lattice(image, unary, config, weights, device)
+
+
+def _on_lattice(
+    image: NDArray[np.uint8],
+    unary: NDArray,
+    config: CrfConfig,
+    weights: NDArray | None,
+    device: str,
+) -> NDArray[np.float32]:
+    import torch  # which takes seconds to load
+
+    from hsc.crf.mean_field import infer
+
+    if device != "cpu" and not torch.cuda.is_available():
+        raise MachineError(f"HSC_CRF_DEVICE: {device!r} asked for, but no GPU is usable; use cpu")
+    factor = None if weights is None else torch.from_numpy(weights)
+    picture, energy = (torch.from_numpy(array)[None].to(device) for array in (image, unary))
+    return infer(picture, energy, config, factor)[0].cpu().numpy()
+
+
+def _by_pydensecrf(
+    image: NDArray[np.uint8], unary: NDArray, config: CrfConfig, weights: NDArray | None
+) -> NDArray[np.float32]:
     count, height, width = unary.shape
-    _check_image(image, (height, width))
     field = _pydensecrf().DenseCRF2D(width, height, count)
     field.setUnaryEnergy(unary.reshape(count, -1).astype(np.float32))
     field.addPairwiseGaussian(
@@ -170,6 +198,7 @@ def _pydensecrf() -> "ModuleType":
         import pydensecrf.densecrf as binding
     except ImportError:
         raise HscError(
-            "pydensecrf: not installed, and the dense CRF needs it; run `pip install pydensecrf2`"
+            "pydensecrf: not installed, and the dense CRF needs it; run `pip install pydensecrf2`, "
+            "or set HSC_CRF_DEVICE=cpu (or cuda) for the same in torch"
         ) from None
     return binding

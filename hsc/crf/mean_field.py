@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hsc.crf.dense import CrfConfig
 from hsc.crf.lattice import Lattice
+from hsc.params.base import CrfConfig
 
 Message = Callable[[Tensor], Tensor]
 """Both kernels with their weights on probabilities (N, C, P), the same shape."""
@@ -47,12 +47,32 @@ def refine_labels(
         raise ValueError(f"image must be {(n, h, w, 3)}, got {tuple(image.shape)}")
     if not 0 < gt_prob < 1 or num_labels < 2:
         raise ValueError(f"gt_prob {gt_prob} must lie in (0, 1), num_labels {num_labels} above 1")
-    filters = _on_lattice if kernels == "lattice" else _exactly
+    if kernels == "lattice":
+        parts = iter([(_on_lattice(image, config), labels)])
+    else:
+        parts = _exactly(image, labels, config)
     refined = [
-        _infer(message, drawn.flatten(2), num_labels, config.iterations, gt_prob)
-        for message, drawn in filters(image, labels, config)
+        _refine(message, drawn.flatten(2), num_labels, config.iterations, gt_prob)
+        for message, drawn in parts
     ]
     return torch.cat(refined, dim=1).view(v, n, h, w)
+
+
+def infer(image: Tensor, unary: Tensor, config: CrfConfig, weights: Tensor | None = None) -> Tensor:
+    """`hsc.crf.dense.mean_field` on the lattice, for N pictures of one size, on any device.
+
+    image: (N, H, W, 3), RGB in 0..255. unary: energies (N, L, H, W). weights: a factor of the
+    Potts terms for each label, (L,); all 1 when left out. Returns float32 probabilities
+    (N, L, H, W), summing to 1 over L. Raises ValueError for shapes outside these.
+    """
+    n, labels, h, w = unary.shape
+    if image.shape != (n, h, w, 3):
+        raise ValueError(f"image must be {(n, h, w, 3)}, got {tuple(image.shape)}")
+    score = -unary.float().view(n, 1, labels, h * w)
+    factor = score.new_ones(labels) if weights is None else weights.to(score)
+    message = _on_lattice(image.float(), config)
+    q = _iterate(message, score, factor.view(1, 1, labels, 1), config.iterations)
+    return q.view(unary.shape)
 
 
 def _exactly(image: Tensor, labels: Tensor, config: CrfConfig) -> Iterator[tuple[Message, Tensor]]:
@@ -69,10 +89,8 @@ def _exactly(image: Tensor, labels: Tensor, config: CrfConfig) -> Iterator[tuple
         yield lambda q, kernel=kernel: torch.bmm(q, kernel), drawn
 
 
-def _on_lattice(
-    image: Tensor, labels: Tensor, config: CrfConfig
-) -> Iterator[tuple[Message, Tensor]]:
-    """The same of the whole batch; all pictures have one lattice of positions."""
+def _on_lattice(image: Tensor, config: CrfConfig) -> Message:
+    """Both kernels of the whole batch; all pictures have one lattice of positions."""
     n, h, w, _ = image.shape
     position = _positions(h, w, image.device).flip(1)  # pydensecrf has the column first
     near = Lattice(position[None] / config.gaussian_sxy)
@@ -86,7 +104,7 @@ def _on_lattice(
         across = alike.filter(q.mT.contiguous()).mT
         return config.gaussian_compat * around + config.bilateral_compat * across
 
-    yield message, labels
+    return message
 
 
 def _positions(h: int, w: int, device: torch.device) -> Tensor:
@@ -109,7 +127,7 @@ def _normalised_kernel(features: Tensor) -> Tensor:
     return kernel.mul_(scale[:, :, None]).mul_(scale[:, None])
 
 
-def _infer(
+def _refine(
     message_of: Message, labels: Tensor, num_labels: int, iterations: int, gt: float
 ) -> Tensor:
     """Labels (V, N, P) to refined labels (V, N, P).
@@ -135,12 +153,19 @@ def _infer(
     score = torch.cat([score, rest], dim=2).transpose(0, 1).contiguous()  # (N, V, K+1, P)
     weight = torch.ones(n, 1, k + 1, 1, device=labels.device)
     weight[:, :, -1] = (1 / absent.clamp(min=1)).view(n, 1, 1)
-    q = score.softmax(dim=2)
-    for _ in range(iterations):
-        message = message_of(q.view(n, v * (k + 1), p)).view_as(q)
-        q = torch.addcmul(score, message, weight).softmax(dim=2)
+    q = _iterate(message_of, score, weight, iterations)
     slot = _first_largest(q[:, :, :k]).transpose(0, 1)  # (V, N, P)
     return classes.expand(v, -1, -1).gather(2, slot)
+
+
+def _iterate(message_of: Message, score: Tensor, weight: Tensor, iterations: int) -> Tensor:
+    """Algorithm 1: negative energies (N, V, L, P) to probabilities; weight broadcasts to them."""
+    n, _, _, p = score.shape
+    q = score.softmax(dim=2)
+    for _ in range(iterations):
+        message = message_of(q.view(n, -1, p)).view_as(q)
+        q = torch.addcmul(score, message, weight).softmax(dim=2)
+    return q
 
 
 def _first_largest(q: Tensor) -> Tensor:

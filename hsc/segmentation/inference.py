@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsc.base.pool import map_ordered, process_count
+from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, follow, unseen
 from hsc.cam.inference import ScaledPictures
 from hsc.crf.dense import CrfConfig, refine_prediction
+from hsc.crf.device import crf_processes
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
@@ -114,7 +115,7 @@ def predict_split(
     check_classes(weights, spec, folder.class_names)
     yield from predict_labels(
         network, folder, folder.ids(split), how.scales, how.flip, detect_runtime(), progress,
-        how.crf, process_count(),
+        how.crf, crf_processes(),
     )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from hsc.base.errors import HscError, PredictionError
 from hsc.base.machine_problems import is_out_of_memory
 from hsc.base.pool import map_ordered, process_count
 from hsc.base.progress import Progress, follow, unseen
+from hsc.crf.device import crf_processes
 from hsc.data.deep_pictures import common_depth
 from hsc.data.picture_problems import opened
 from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
@@ -185,12 +186,15 @@ def predict_with_weights(
     names = ["background", *spec["class_names"]]
     runtime = detect_runtime()
     output = Output(folder, how.crf, max_side, overlays)
-    # On a CPU the network has the cores, and writing alone is not worth processes.
-    alone = output.crf is None and runtime.device.type == "cpu"
-    processes = 1 if alone else min(process_count(), len(paths))
+    if output.crf is not None:
+        processes = crf_processes()
+    else:  # On a CPU the network has the cores, and writing alone is not worth processes.
+        processes = 1 if runtime.device.type == "cpu" else process_count()
     make_folder(folder / OVERLAYS if overlays else folder)
     write_legend(folder, names)
-    results = predict_pictures(network, paths, how, output, runtime, batch, processes, progress)
+    results = predict_pictures(
+        network, paths, how, output, runtime, batch, min(processes, len(paths)), progress
+    )
     write_shares(folder, (found for found in results if isinstance(found, Summary)), names)
     return results, names
 

@@ -1,0 +1,34 @@
+"""Where the dense CRF of whole pictures runs: an environment variable, never a parameter.
+
+Without `HSC_CRF_DEVICE` it is pydensecrf's, in `HSC_PROCESSES` processes; with `cuda`, `cuda:1` or
+`cpu` the same lattice in torch, there. Probabilities are equal up to rounding.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+
+from hsc.base.errors import MachineError
+from hsc.base.pool import process_count
+
+
+def lattice_device(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The device of the lattice in torch, None for pydensecrf.
+
+    Raises HscError for what is no device.
+    """
+    name = environment.get("HSC_CRF_DEVICE", "").strip()
+    if name and not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
+        raise MachineError(
+            f"HSC_CRF_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N, or leave it out"
+        )
+    return name or None
+
+
+def crf_processes(environment: Mapping[str, str] = os.environ) -> int:
+    """The number of processes that refine: as of `process_count`, and one on a GPU.
+
+    Raises HscError as `process_count` and `lattice_device`.
+    """
+    on_gpu = (lattice_device(environment) or "cpu") != "cpu"
+    return 1 if on_gpu else process_count(environment)
