@@ -1,8 +1,9 @@
-"""Refine the seeds with a dense CRF, picture by picture in several processes."""
+"""Refine the seeds on their pictures, by a dense CRF or PAR, in several processes."""
 
 from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.crf.device import crf_processes
 from hsc.crf.stage import refine_all
@@ -17,13 +18,21 @@ from hsc.params.reading import load
 @path_option("--seeds", "outputs/seeds", "Folder of the seeds.")
 @path_option("--out", "outputs/crf", "Folder of the refined labels (palette PNGs).")
 def main(params: Path, recipes: Path, data: Path, cams: Path, seeds: Path, out: Path) -> str:
-    """Refine the seeds of train_aug (`unary: labels`) or start from the CAMs (`unary: alpha`)."""
+    """Refine the seeds of train_aug (`unary: labels`) or start from the CAMs (`unary: alpha`).
+
+    With `refine: none` the seeds are kept, as links.
+    """
     run, recipe = load(params, recipes)
     folder = VocFolder(data / run.data)
     how = recipe.refine_crf[run.baseline]
     with made_folder(out) as partial:
-        count = refine_all(folder, cams, seeds, how, partial, crf_processes(), bars("CRF", "image"))
-    return f"{out}: CRF labels of {count} pictures"
+        if run.refine == "none":
+            count = link_files(seeds, partial, bars("linking", "image"))
+            return f"{out}: {count} seeds, linked to {seeds}"
+        name = run.refine.upper()
+        shown, processes = bars(name, "image"), crf_processes()
+        count = refine_all(folder, cams, seeds, how, partial, processes, shown, run.refine)
+    return f"{out}: {name} labels of {count} pictures"
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsc.base.errors import HscError, MachineError
-from hsc.crf.device import lattice_device
+from hsc.base.errors import HscError
+from hsc.crf.device import lattice_device, usable_device
 from hsc.data.classes import BACKGROUND
 from hsc.params.base import CrfConfig
 
@@ -136,25 +136,18 @@ def mean_field(
     pydensecrf or for a device that is none.
     """
     _check_image(image, unary.shape[1:])
-    device = lattice_device()
-    if device is None:
-        return _by_pydensecrf(image, unary, config, weights)
-    return _on_lattice(image, unary, config, weights, device)
+    field = _by_pydensecrf if lattice_device() is None else _on_lattice
+    return field(image, unary, config, weights)
 
 
 def _on_lattice(
-    image: NDArray[np.uint8],
-    unary: NDArray,
-    config: CrfConfig,
-    weights: NDArray | None,
-    device: str,
+    image: NDArray[np.uint8], unary: NDArray, config: CrfConfig, weights: NDArray | None
 ) -> NDArray[np.float32]:
     import torch  # which takes seconds to load
 
     from hsc.crf.mean_field import infer
 
-    if device != "cpu" and not torch.cuda.is_available():
-        raise MachineError(f"HSC_CRF_DEVICE: {device!r} asked for, but no GPU is usable; use cpu")
+    device = usable_device()
     factor = None if weights is None else torch.from_numpy(weights)
     picture, energy = (torch.from_numpy(array)[None].to(device) for array in (image, unary))
     return infer(picture, energy, config, factor)[0].cpu().numpy()

@@ -1,7 +1,8 @@
 """Where the dense CRF of whole pictures runs: an environment variable, never a parameter.
 
 Without `HSC_CRF_DEVICE` it is pydensecrf's, in `HSC_PROCESSES` processes; with `cuda`, `cuda:1` or
-`cpu` the same lattice in torch, there. Probabilities are equal up to rounding.
+`cpu` the same lattice in torch, there. Probabilities are equal up to rounding. PAR is torch's, and
+runs there or on the CPU.
 """
 
 import os
@@ -23,6 +24,19 @@ def lattice_device(environment: Mapping[str, str] = os.environ) -> str | None:
             f"HSC_CRF_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N, or leave it out"
         )
     return name or None
+
+
+def usable_device(environment: Mapping[str, str] = os.environ) -> str:
+    """The device for what is torch's anyway; the CPU where none is named.
+
+    Raises HscError for what is no device, and for a GPU that is not there.
+    """
+    import torch  # which takes seconds to load
+
+    device = lattice_device(environment) or "cpu"
+    if device != "cpu" and not torch.cuda.is_available():
+        raise MachineError(f"HSC_CRF_DEVICE: {device!r} asked for, but no GPU is usable; use cpu")
+    return device
 
 
 def crf_processes(environment: Mapping[str, str] = os.environ) -> int:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from hsc.crf.lattice import Lattice
+from hsc.crf.slots import label_slots, take_largest
 from hsc.params.base import CrfConfig
 
 Message = Callable[[Tensor], Tensor]
@@ -137,25 +138,20 @@ def _refine(
     by m.
     """
     v, n, p = labels.shape
-    present = torch.zeros(n, num_labels, dtype=torch.bool, device=labels.device)
-    present.scatter_(1, labels.transpose(0, 1).flatten(1), True)
-    count = present.sum(dim=1, keepdim=True)  # (N, 1)
-    k = int(count.max())
-    classes = present.sort(dim=1, descending=True, stable=True).indices[:, :k]  # (N, K)
-    absent = num_labels - count
+    classes, used = label_slots(labels, num_labels)
+    k = classes.shape[1]
+    absent = num_labels - used.sum(dim=1, keepdim=True)  # (N, 1)
     # Energies are -log of probabilities; infinity where a slot stands for no label.
     log_other = math.log((1 - gt) / (num_labels - 1))
     drawn = labels[:, :, None] == classes[:, :, None]  # (V, N, K, P)
     score = torch.where(drawn, math.log(gt), log_other)
-    used = torch.arange(k, device=labels.device) < count
     score = score.masked_fill(~used[:, :, None], -math.inf)
     rest = (log_other + absent.float().log()).view(1, n, 1, 1).expand(v, n, 1, p)
     score = torch.cat([score, rest], dim=2).transpose(0, 1).contiguous()  # (N, V, K+1, P)
     weight = torch.ones(n, 1, k + 1, 1, device=labels.device)
     weight[:, :, -1] = (1 / absent.clamp(min=1)).view(n, 1, 1)
     q = _iterate(message_of, score, weight, iterations)
-    slot = _first_largest(q[:, :, :k]).transpose(0, 1)  # (V, N, P)
-    return classes.expand(v, -1, -1).gather(2, slot)
+    return take_largest(q[:, :, :k], classes)
 
 
 def _iterate(message_of: Message, score: Tensor, weight: Tensor, iterations: int) -> Tensor:
@@ -166,12 +162,3 @@ def _iterate(message_of: Message, score: Tensor, weight: Tensor, iterations: int
         message = message_of(q.view(n, -1, p)).view_as(q)
         q = torch.addcmul(score, message, weight).softmax(dim=2)
     return q
-
-
-def _first_largest(q: Tensor) -> Tensor:
-    """`q.argmax(dim=2)`, which takes ten times as long on a CPU where that is not the last one."""
-    best, slot = q[:, :, 0], torch.zeros_like(q[:, :, 0], dtype=torch.int64)
-    for k in range(1, q.shape[2]):
-        slot = torch.where(q[:, :, k] > best, k, slot)
-        best = torch.maximum(best, q[:, :, k])
-    return slot

@@ -1,4 +1,6 @@
-"""The dense CRF over a whole data set, in a pool of processes. Nothing here needs torch.
+"""The seeds of a whole data set refined on their pictures, in a pool of processes.
+
+The dense CRF needs no torch, PAR does.
 
 Letters: K tagged classes, H W pixels.
 """
@@ -6,7 +8,7 @@ Letters: K tagged classes, H W pixels.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 from hsc.base.errors import HscError
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, follow, unseen
-from hsc.crf.dense import CrfConfig, refine_cam, refine_labels, refine_probabilities
+from hsc.crf.dense import cam_probabilities, refine_cam, refine_labels, refine_probabilities
+from hsc.crf.device import usable_device
 from hsc.data.classes import BACKGROUND
 from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, write_mask
@@ -38,7 +41,7 @@ def naming_the_picture(
         try:
             return refine(task, *given, **options)
         except Exception as error:
-            error.add_note(f"in the CRF of picture {task[0]}")
+            error.add_note(f"in the refinement of picture {task[0]}")
             raise
 
     return named
@@ -52,20 +55,22 @@ def refine_all(
     output: Path,
     processes: int,
     progress: Progress = unseen,
+    by: Literal["crf", "par"] = "crf",
 ) -> int:
-    """Write the refined labels of `train_aug` to `output`; returns how many."""
+    """Write the refined labels of `train_aug` to `output`; returns how many.
+
+    by: the CRF, or PAR, which has its iterations, start and alpha but not its kernels.
+    """
     ids = folder.ids("train_aug")
     if params.unary == "labels":
-        refine = partial(
-            _refine_seed,
-            num_labels=folder.num_classes + 1,
-            confidence=params.label_confidence,
-            config=params,
-        )
         tasks = _seed_tasks(folder, seeds, ids)
+        refine = partial(_refine_seed, num_labels=folder.num_classes + 1)
     else:
-        refine = partial(_refine_cam, alpha=params.alpha, config=params)
         tasks = cam_tasks(folder, cams, ids)
+        refine = _refine_cam
+    if by == "par":
+        refine = _par_seed if params.unary == "labels" else _par_cam
+    refine = partial(refine, params=params)
     return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
 
 
@@ -125,14 +130,32 @@ def cam_tasks(folder: VocFolder, cams: Path, ids: Sequence[str]) -> Iterator[Tas
 
 
 @naming_the_picture
-def _refine_seed(
-    task: Task, num_labels: int, confidence: float, config: CrfConfig
-) -> NDArray[np.uint8]:
+def _refine_seed(task: Task, params: CrfParams, num_labels: int) -> NDArray[np.uint8]:
     _, image, seed, _ = task
-    return refine_labels(image, seed, num_labels, config, confidence)
+    return refine_labels(image, seed, num_labels, params, params.label_confidence)
 
 
 @naming_the_picture
-def _refine_cam(task: Task, alpha: float, config: CrfConfig) -> NDArray[np.uint8]:
+def _refine_cam(task: Task, params: CrfParams) -> NDArray[np.uint8]:
     _, image, cam, classes = task
-    return refine_cam(image, cam, classes, alpha, config)
+    return refine_cam(image, cam, classes, params.alpha, params)
+
+
+@naming_the_picture
+def _par_seed(task: Task, params: CrfParams) -> NDArray[np.uint8]:
+    """Each label that the seed has is a map of zeros and ones."""
+    _, image, seed, _ = task
+    present = np.unique(seed)
+    return present[_par(image, seed == present[:, None, None], params).argmax(axis=0)]
+
+
+@naming_the_picture
+def _par_cam(task: Task, params: CrfParams) -> NDArray[np.uint8]:
+    _, image, cam, classes = task
+    return score_labels(_par(image, cam_probabilities(cam, params.alpha), params), classes)
+
+
+def _par(image: NDArray[np.uint8], scores: NDArray, params: CrfParams) -> NDArray[np.float32]:
+    from hsc.crf.par import refine_scores  # torch takes seconds to load
+
+    return refine_scores(image, scores, params.iterations, usable_device())

@@ -1,4 +1,4 @@
-"""The dense CRF on pseudo labels during training: tensors in, tensors out.
+"""Pseudo labels refined on their pictures during training: tensors in, tensors out.
 
 Letters: V views, N batch, S side of the pictures in pixels.
 """
@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hsc.crf import par
 from hsc.crf.dense import TRAINING_CRF
 from hsc.crf.mean_field import refine_labels
 from hsc.data.preprocessing import MEAN, STD
@@ -24,19 +25,20 @@ def to_pixels(image: Tensor) -> Tensor:
 class LabelRefiner:
     """Refines the pseudo labels of a batch on its pictures (HSC, section 3.4).
 
-    kernels: as of `hsc.crf.mean_field.refine_labels`: `exact` for small S, since all pairs take
-    4 S^4 bytes a picture; `lattice` for an S of 128.
+    by: the CRF with the kernels of `hsc.crf.mean_field.refine_labels`, `exact` for small S, since
+    all pairs take 4 S^4 bytes a picture, `lattice` for an S of 128; or `par`, `hsc.crf.par`.
     """
 
     def __init__(
-        self, num_labels: int, iterations: int, kernels: Literal["exact", "lattice"]
+        self, num_labels: int, iterations: int, by: Literal["exact", "lattice", "par"]
     ) -> None:
-        self._num_labels, self._kernels = num_labels, kernels
+        self._num_labels, self._by = num_labels, by
         self._config = replace(TRAINING_CRF, iterations=iterations)
 
     def __call__(self, image: Tensor, labels: Tensor) -> Tensor:
         """(N, 3, S, S) normalised and (V, N, S, S) int64 to (V, N, S, S) int64, same device."""
         pictures = to_pixels(image).float()
-        return refine_labels(
-            pictures, labels, self._num_labels, self._config, kernels=self._kernels
-        )
+        if self._by == "par":
+            planes = pictures.permute(0, 3, 1, 2).contiguous()
+            return par.refine_labels(planes, labels, self._num_labels, self._config.iterations)
+        return refine_labels(pictures, labels, self._num_labels, self._config, kernels=self._by)

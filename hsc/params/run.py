@@ -50,6 +50,7 @@ class PsaParams(Frozen):
 class RunParams(Frozen):
     """`params.yaml`: what is run.
 
+    `refine`: the seeds on their picture, by the dense CRF or PAR (`hsc.crf.par`).
     `segmentation_contrast`: in AuxSegNet's training; `contrast` is the CAM network's.
     `sections` has the other keys of the file: the constants of baselines and contrasts under their
     names, as they stand there. The method's own module says what they have to be
@@ -61,6 +62,7 @@ class RunParams(Frozen):
     debug: bool
     baseline: MethodName
     contrast: MethodName
+    refine: Literal["crf", "par", "none"]
     segmentation: Literal["deeplab", "auxsegnet"]
     segmentation_contrast: Literal["none", "dscnet"]
     seeds: SeedParams

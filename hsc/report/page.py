@@ -239,7 +239,7 @@ def heat_maps(facts: Facts) -> tuple[HeatMap, ...]:
     titles = {
         "val": "The segmentation network on val",
         "masks": "The masks on train",
-        "crf": "The seeds + CRF on train",
+        "crf": f"{words.REFINED[facts.run.refine][0]}, on train",
     }
     return tuple(
         _heat_map(title, facts.confusions[step])

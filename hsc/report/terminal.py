@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hsc.base.duration import describe
 from hsc.report.facts import Facts
 from hsc.report.timings import Timing, total_seconds
-from hsc.report.words import method
+from hsc.report.words import REFINED, method
 
 _HEAD = ("", "pictures", "mIoU (%)", "time")
 _SEGMENTATION = ("train_segmentation", "evaluate_rounds", "predict_segmentation", "evaluate@val")
@@ -26,7 +26,8 @@ def table(facts: Facts) -> str:
     lines = [_HEAD]
     for title, score, stages in _LINES:
         timings = [timing for timing in facts.timings if timing.stage.name in stages]
-        name = f"{title} of {method(facts)}" if title == "CAMs" else title
+        own = {"CAMs": f"CAMs of {method(facts)}", "+ CRF": REFINED[facts.run.refine][0]}
+        name = own.get(title, title)
         lines.append((name, _pictures(facts, title, score), _miou(facts, score), _time(timings)))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEAD))]
     return "\n".join(_row(line, widths) for line in lines)

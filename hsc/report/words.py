@@ -111,6 +111,16 @@ def start_of_backbone(facts: Facts) -> str:
     return f"from the imported weights {how.weights}"
 
 
+REFINED = {
+    "crf": ("+ CRF", "a dense CRF moves their borders to the edges in the picture"),
+    "par": ("+ PAR", "PAR moves their borders to the edges in the picture"),
+    "none": ("Seeds, kept", "nothing moves their borders"),
+}
+"""By `refine`: the name of the step, and what it does."""
+_MASKS = {"crf": "the CRF's", "par": "PAR's", "none": "the seeds"}
+"""By `refine`: whose the masks are where PSA is off."""
+
+
 def _masks(facts: Facts) -> str:
     masks = (
         "PSA learns from them which neighbours belong together and spreads the CAMs along that by "
@@ -119,8 +129,8 @@ def _masks(facts: Facts) -> str:
         else "these are the masks, since PSA is off"
     )
     return (
-        "The CAMs above a threshold are the seeds, a dense CRF moves their borders to the edges in "
-        f"the picture, and {masks}. {_segmentation(facts)}"
+        f"The CAMs above a threshold are the seeds, {REFINED[facts.run.refine][1]}, and {masks}. "
+        f"{_segmentation(facts)}"
     )
 
 
@@ -186,12 +196,15 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
             f"This run is on {facts.run.data}, the papers' figures are of VOC 2012: the two are "
             "not to be compared."
         )
-    masks_by = "PSA" if facts.run.psa.enabled else "CRF"
-    others = [row.method for row in rows if row.masks_by not in (masks_by, None)]
-    if others:
-        ours = "those of PSA" if facts.run.psa.enabled else "the CRF's"
-        theirs = "the CRF's" if facts.run.psa.enabled else "of PSA"
-        notes.append(f"The published masks of {' and '.join(others)} are {theirs}, here {ours}.")
+    psa, refine = facts.run.psa.enabled, facts.run.refine
+    masks_by = "PSA" if psa else refine.upper()
+    ours = "those of PSA" if psa else _MASKS[refine]
+    for maker, theirs in {"PSA": "of PSA", "CRF": "the CRF's"}.items():
+        others = [row.method for row in rows if row.masks_by == maker != masks_by]
+        if others:
+            notes.append(
+                f"The published masks of {' and '.join(others)} are {theirs}, here {ours}."
+            )
     trained = [f"{row.method} with {row.network}" for row in rows if row.network is not None]
     if trained:
         notes.append(f"Published on val: {', '.join(trained)}.")
@@ -223,8 +236,8 @@ def flow(facts: Facts) -> tuple[Step, ...]:
         Step("Tags and saliency" if _has_saliency(facts) else "Tags", given),
         Step("CAMs", method(facts)),
         Step("Seeds", cut, *_figure(facts, "seeds")),
-        Step("+ CRF", "to the edges", *_figure(facts, "crf")),
-        Step("Masks", "PSA" if run.psa.enabled else "the CRF's", *_figure(facts, "masks")),
+        Step(REFINED[run.refine][0], "to the edges", *_figure(facts, "crf")),
+        Step("Masks", "PSA" if run.psa.enabled else _MASKS[run.refine], *_figure(facts, "masks")),
         Step(network, "on val", *_figure(facts, "val")),
     )
 
@@ -258,7 +271,8 @@ def origin(start: Origin) -> str:
 
 
 _FIRST = (
-    "seed", "data", "debug", "baseline", "contrast", "segmentation", "segmentation_contrast",
+    "seed", "data", "debug", "baseline", "contrast", "refine", "segmentation",
+    "segmentation_contrast",
 )  # fmt: skip
 Section = tuple[str, dict[str, str]]
 """A name, and values by key."""

@@ -1,9 +1,9 @@
-"""The part of HSC's CRF: that it has work to do, and that another result is noticed."""
+"""The parts of HSC's CRF and of PAR: they have work to do, and another result is noticed."""
 
 import pytest
 
 from benchmarks.part import Disagreement, measure
-from benchmarks.parts import training_crf
+from benchmarks.parts import par, training_crf
 
 
 @pytest.fixture(autouse=True)
@@ -31,3 +31,13 @@ def test_other_labels_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_crf, "on_lattice", lambda images, labels: lambda: labels)
     with pytest.raises(Disagreement, match="of the labels are the same"):
         measure("training_crf", 1)
+
+
+def test_the_part_of_par() -> None:
+    assert measure("par", 1).ratio > 0
+
+
+def test_other_maps_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(par, "refine", lambda image, maps, iterations: 1.001 * maps)
+    with pytest.raises(Disagreement, match="the maps differ by"):
+        measure("par", 1)

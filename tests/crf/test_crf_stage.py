@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from hsc.base.errors import HscError
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress
-from hsc.crf.dense import CrfConfig, refine_cam, refine_labels, refine_probabilities
+from hsc.crf.dense import (
+    CrfConfig,
+    cam_probabilities,
+    refine_cam,
+    refine_labels,
+    refine_probabilities,
+)
+from hsc.crf.par import refine_scores as refine_scores_by_par
 from hsc.crf.stage import _refine_cam, _refine_seed, refine_all, refine_scores, score_labels
 from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, write_mask
@@ -25,7 +32,7 @@ from hsc.params.recipe import CrfParams
 from hsc.psa.alpha_labels import alpha_labels, label_all
 from hsc.store import CamReader, CamWriter
 from stages.refine_crf import main
-from tests.stage_runs import write_settings
+from tests.stage_runs import change, write_settings
 
 PARAMS = CrfParams(
     unary="labels",
@@ -106,16 +113,62 @@ def test_every_parameter_counts(tiny_folder: VocFolder, seeds: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("params", [PARAMS, ALPHA], ids=["labels", "alpha"])
-def test_number_of_processes_does_not_matter(
+def test_par_refines_one_by_one(
     tiny_folder: VocFolder, seeds: Path, tiny_cams: Path, tmp_path: Path, params: CrfParams
 ) -> None:
+    """From the same start as the CRF: a map for each label of the seed, or the CAM's scores."""
+    ids = tiny_folder.ids("train_aug")
+    refine_all(tiny_folder, tiny_cams, seeds, params, tmp_path, 1, by="par")
+    refine_all(tiny_folder, tiny_cams, seeds, params, tmp_path / "crf", 1)
+    changed, differs = 0, 0
+    with CamReader(tiny_cams) as reader:
+        for image_id in ids:
+            image, seed = tiny_folder.image(image_id), read_labels(seeds, image_id)
+            found = read_labels(tmp_path, image_id)
+            if params is ALPHA:
+                cam, classes = reader.read(image_id)
+                scores, present = cam_probabilities(cam, 7), np.array([0, *classes])
+            else:
+                present = np.unique(seed)
+                scores = seed == present[:, None, None]
+            expected = present[refine_scores_by_par(image, scores, 3).argmax(axis=0)]
+            np.testing.assert_array_equal(found, expected)
+            changed += (found != seed).any()
+            differs += (found != read_labels(tmp_path / "crf", image_id)).any()
+    assert min(changed, differs) > 3
+
+
+@pytest.mark.parametrize("refine", ["crf", "par", "none"])
+def test_the_stage_does_what_refine_says(
+    tiny_root: Path, seeds: Path, tmp_path: Path, refine: str
+) -> None:
+    write_settings(tmp_path)
+    change(tmp_path / "params.yaml", refine=refine)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/shapes").symlink_to(tiny_root)
+    options = {"params": "params.yaml", "recipes": "recipes", "data": "data", "out": "out"}
+    arguments = [word for key, name in options.items() for word in (f"--{key}", tmp_path / name)]
+    result = CliRunner().invoke(main, [*map(str, arguments), "--seeds", str(seeds)])
+    assert result.exit_code == 0, result.output
+    found = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    kept = {path.name: path.read_bytes() for path in seeds.iterdir()}
+    assert found.keys() == kept.keys()
+    assert (found == kept) == (refine == "none")
+    assert ("linked to" if refine == "none" else f"{refine.upper()} labels of 12") in result.output
+
+
+@pytest.mark.parametrize("by", ["crf", "par"])
+@pytest.mark.parametrize("params", [PARAMS, ALPHA], ids=["labels", "alpha"])
+def test_number_of_processes_does_not_matter(
+    tiny_folder: VocFolder, seeds: Path, tiny_cams: Path, tmp_path: Path, params: CrfParams, by: Any
+) -> None:
     found = []
-    for processes in (1, 2, 3):
+    for processes in (1, 2) if by == "par" else (1, 2, 3):
         output = tmp_path / str(processes)
-        refine_all(tiny_folder, tiny_cams, seeds, params, output, processes)
+        refine_all(tiny_folder, tiny_cams, seeds, params, output, processes, by=by)
         found.append({path.name: path.read_bytes() for path in output.iterdir()})
     assert len(found[0]) == 12
-    assert found[0] == found[1] == found[2]
+    assert found[0] == found[1] == found[-1]
 
 
 @pytest.mark.parametrize(("processes", "ahead"), [(1, 1), (2, 8)])
@@ -165,17 +218,12 @@ def test_an_error_in_a_worker_names_the_picture(
         else (name, tiny_folder.image(name), *fine(tiny_folder, name, params))
         for name in tiny_folder.ids("train_aug")[:4]
     ]
-    options = (
-        {"num_labels": 9, "confidence": 0.7, "config": CONFIG}
-        if params.unary == "labels"
-        else {"alpha": 7.0, "config": CONFIG}
-    )
-    function = _refine_seed if params.unary == "labels" else _refine_cam
-    results = map_ordered(partial(function, **options), tasks, processes)
+    function = _refine_cam if params is ALPHA else partial(_refine_seed, num_labels=9)
+    results = map_ordered(partial(function, params=params), tasks, processes)
     assert [next(results).shape for _ in range(2)] == [(36, 36)] * 2
     with pytest.raises(ValueError, match="must be") as caught:
         next(results)
-    assert caught.value.__notes__ == [f"in the CRF of picture {image_id}"]
+    assert caught.value.__notes__ == [f"in the refinement of picture {image_id}"]
 
 
 def fine(folder: VocFolder, image_id: str, params: CrfParams) -> tuple[NDArray, NDArray]:

@@ -1,4 +1,4 @@
-"""The CRF on the labels of a batch."""
+"""The CRF, and PAR, on the labels of a batch."""
 
 from dataclasses import replace
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from hsc.crf import mean_field
+from hsc.crf import mean_field, par
 from hsc.crf.dense import TRAINING_CRF, refine_labels
 from hsc.crf.training_labels import LabelRefiner, to_pixels
 from hsc.data.preprocessing import normalise
 
-KERNELS = ("exact", "lattice")
+KERNELS = ("exact", "lattice", "par")
 
 
 def noisy_batch() -> tuple[np.ndarray, torch.Tensor]:
@@ -72,10 +72,13 @@ def test_is_the_training_crf_picture_by_picture_and_view_by_view(kernels: str) -
     config = replace(TRAINING_CRF, iterations=3)
     for view, i in np.ndindex(2, 3):
         one = labels[view, i]
+        picture = torch.from_numpy(pixels[i : i + 1]).float()
         if kernels == "lattice":
             expected = torch.from_numpy(refine_labels(pixels[i], one.numpy(), 6, config))
+        elif kernels == "par":
+            planes = picture.permute(0, 3, 1, 2)
+            expected = par.refine_labels(planes, one[None, None], 6, 3)[0, 0]
         else:
-            picture = torch.from_numpy(pixels[i : i + 1]).float()
             expected = mean_field.refine_labels(picture, one[None, None], 6, config)[0, 0]
         assert torch.equal(refined[view, i], expected)
 
@@ -97,5 +100,5 @@ def test_all_background_stays(kernels: str) -> None:
 @pytest.mark.parametrize("kernels", KERNELS)
 def test_labels_of_fewer_pictures_raise(kernels: str) -> None:
     pixels, label = noisy_batch()
-    with pytest.raises(ValueError, match="image must be"):
+    with pytest.raises(ValueError, match=r"do not fit|image must be"):
         LabelRefiner(3, 1, kernels)(as_tensor(pixels), label[None, :1])

@@ -76,7 +76,7 @@ def test_a_baseline_may_come_from_outside_too(tmp_path: Path) -> None:
     (tmp_path / "quiet.py").write_text(QUIET)
     run = {"seed": 0, "data": "shapes", "debug": False, "baseline": "quiet", "contrast": "none"}
     rest = {"quiet": {}, "none": {}, "seeds": {"threshold": 0.3}, "segmentation": "deeplab"}
-    rest["segmentation_contrast"] = "none"
+    rest |= {"segmentation_contrast": "none", "refine": "crf"}
     psa = {"psa": {"enabled": False, "alpha_low": 4, "alpha_high": 24}}
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)

@@ -12,6 +12,7 @@ from hsc.report import words
 from hsc.report.facts import Facts, gather
 from hsc.report.papers import published
 from hsc.report.reading import Origin, Saliency, Scores
+from hsc.report.terminal import table
 from tests.report.runs import make_run
 
 
@@ -75,6 +76,18 @@ def test_psa_in_words(facts: Facts) -> None:
     assert "random walk, which gives the masks" in words.summary(of(facts, psa=True))
     assert words.flow(of(facts, psa=True))[4].about == "PSA"
     assert words.flow(facts)[4].about == "the CRF's"
+
+
+@pytest.mark.parametrize(
+    ("refine", "title", "masks"), [("par", "+ PAR", "PAR's"), ("none", "Seeds, kept", "the seeds")]
+)
+def test_what_refines_the_seeds_in_words(facts: Facts, refine: str, title: str, masks: str) -> None:
+    other = of(facts, refine=refine)
+    assert [words.flow(other)[3].title, words.flow(other)[4].about] == [title, masks]
+    assert "CRF" not in words.summary(other)
+    assert f"masks of SEAM + HSC and SEAM are of PSA, here {masks}" in notes(other)
+    assert title in table(other)
+    assert dict(words.settings(other)[0])[""]["refine"] == refine
 
 
 def test_nothing_is_said_of_what_was_not_scored(facts: Facts) -> None:

@@ -33,7 +33,8 @@ labels."""
 class HscParams(ContrastParams):
     """HSC (IJCAI 2023), equations 1-13; each row of its Table 4 is a handful of these.
 
-    The values are the paper's, but `background_score` is that of HSC's published code.
+    The values are the paper's, but `background_score` is that of HSC's published code. `refine`:
+    PAR in the CRF's place.
     """
 
     temperature: Positive = 0.1
@@ -44,6 +45,7 @@ class HscParams(ContrastParams):
     cross_supervision: bool = True
     momentum_prototypes: bool = True
     crf: Literal["none", "pixel", "all"] = "all"
+    refine: Literal["crf", "par"] = "crf"
     k_class: Count = 16
     k_pixel: Count = 32
     background_score: Probability = 0.10
@@ -78,7 +80,9 @@ class HscContrast(Contrast):
         super().__init__(params, setting)
         classes = setting.num_classes
         self._refine_labels = refine_labels or LabelRefiner(
-            classes + 1, params.crf_iterations, setting.crf_kernels
+            classes + 1,
+            params.crf_iterations,
+            "par" if params.refine == "par" else setting.crf_kernels,
         )
         self._pending: dict[str, Prototypes] = {}
         for view in (1, 2):
