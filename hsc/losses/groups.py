@@ -69,7 +69,8 @@ def pixel_groups(features: Tensor, cam: Tensor, tags: Tensor, rounds: int = ROUN
             sums = _one_hot(assignment, classes.shape[1], z.dtype) @ z
             centres = torch.where(sums.any(dim=2, keepdim=True), unit(sums, dim=2), centres)
             moved = _nearest(z, centres, there)
-            if torch.equal(moved, assignment):
+            # Rounds after that change nothing; to look would halt a GPU in each of them.
+            if moved.device.type == "cpu" and torch.equal(moved, assignment):
                 break
             assignment = moved
         filled = _one_hot(assignment, classes.shape[1], z.dtype).sum(dim=2) > 0

@@ -58,9 +58,9 @@ class PpcContrast(Contrast):
 
     The random halves of the intra-view term are a function of the run's seed, the step and a
     pixel's place in the batch, as the order of the training data is. So a resumed run draws what
-    the undisturbed one would have drawn (the step is a buffer), every process of a distributed run
-    draws the same for the whole batch, and neither the device nor a dropout layer moves the draws;
-    torch's global generator would give only the first.
+    the undisturbed one would have drawn (the step is in the checkpoint), every process of a
+    distributed run draws the same for the whole batch, and neither the device nor a dropout layer
+    moves the draws; torch's global generator would give only the first.
     """
 
     Params = PpcParams
@@ -68,7 +68,15 @@ class PpcContrast(Contrast):
 
     def __init__(self, params: PpcParams, setting: Setting) -> None:
         super().__init__(params, setting)
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        self._step = 0  # no buffer: to read that back would halt a GPU
+
+    def get_extra_state(self) -> dict[str, int]:
+        """Of steps committed, for the checkpoint."""
+        return {"step": self._step}
+
+    def set_extra_state(self, state: dict[str, int]) -> None:
+        """Go on from a checkpoint."""
+        self._step = state["step"]
 
     @staticmethod
     def check(params: PpcParams) -> None:
@@ -111,7 +119,7 @@ class PpcContrast(Contrast):
 
     def commit(self) -> None:
         """Count the step."""
-        self.step += 1
+        self._step += 1
 
     def _prepare(self, cam: Tensor, v: Tensor, tags: Tensor, size: tuple[int, int]) -> _View:
         foreground = driving_cam(cam, tags, size)
@@ -126,7 +134,7 @@ class PpcContrast(Contrast):
 
     def _intra_view(self, views: list[_View]) -> Tensor:
         p = self.params
-        drawn = np.random.default_rng((self.setting.seed, int(self.step)))
+        drawn = np.random.default_rng((self.setting.seed, self._step))
         terms = []
         for view in views:
             draw = torch.from_numpy(drawn.random(tuple(view.label.shape)))
