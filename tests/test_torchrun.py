@@ -2,11 +2,13 @@
 
 import csv
 import functools
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from torch import Tensor
 
 from hsc.nets.weights import load_whole
 from tests.stage_runs import (
+    ROOT,
     change,
     contents,
     environment,
@@ -64,6 +67,16 @@ def torchrun(folder: Path, *what: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, *launcher, *what],
         folder,
         environment(GLOO_SOCKET_IFNAME="lo"),
+        stdout=subprocess.PIPE,
+    )
+
+
+def by_variable(folder: Path, *what: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The same by `HSC_GPUS`, as `dvc repro` starts a stage."""
+    return run_on_terminal(
+        [sys.executable, *what],
+        folder,
+        environment(GLOO_SOCKET_IFNAME="lo", HSC_GPUS="2", **variables),
         stdout=subprocess.PIPE,
     )
 
@@ -173,13 +186,48 @@ def test_killed_and_started_again(start: Path, two: Together, tmp_path: Path) ->
     check_close(alone, work, "train_cam")
 
 
-def test_batch_that_does_not_divide(start: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["prepare_backbone", "train_cam"])
+def test_one_variable_starts_them(start: Path, two: Together, tmp_path: Path, name: str) -> None:
+    work = shutil.copytree(start, tmp_path / "work")
+    stage(name).clear(work)
+    done = by_variable(work, *arguments(name))
+    assert done.returncode == 0, done.stderr
+    assert contents(work) == contents(two(name)[0]), "what torchrun's processes train"
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"{stage(name).outs[0]}: ")
+
+
+def test_one_that_is_killed_ends_the_others(start: Path, two: Together, tmp_path: Path) -> None:
+    """It is told; the next command goes on to the same bytes."""
+    work = shutil.copytree(start, tmp_path / "work")
+    stage("train_cam").clear(work)
+    dying = "".join(KILLED.splitlines(keepends=True)[:-1]).replace(
+        "from stages.train_cam import main\n", ""
+    )
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nif os.environ.get('RANK') == '1':\n" + textwrap.indent(dying, "    ")
+    )
+    search = f"{tmp_path}{os.pathsep}{ROOT}"
+    done = by_variable(work, *arguments("train_cam"), PYTHONPATH=search)
+    assert done.returncode != 0
+    assert "Error: process 1 of 2 was ended by SIGKILL" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (work / "outputs" / "cam.pt").exists()
+    done = by_variable(work, *arguments("train_cam"))
+    assert done.returncode == 0, done.stderr
+    assert contents(work) == contents(two("train_cam")[0]), "the same bytes, nothing left behind"
+
+
+@pytest.mark.parametrize("start_two", [torchrun, by_variable])
+def test_batch_that_does_not_divide(start: Path, tmp_path: Path, start_two: Callable) -> None:
     work = shutil.copytree(start, tmp_path / "work")
     change(work / RECIPE, train_cam__seam__batch_size=3)
     before = contents(work)
-    done = torchrun(work, *arguments("train_cam"))
+    done = start_two(work, *arguments("train_cam"))
     assert done.returncode != 0
     assert "Error: batch_size: 3 pictures cannot be shared among 2 processes; " in done.stderr
+    if start_two is by_variable:
+        assert done.stderr.count("Error: ") == 1, "told once"
     assert "step/s" not in done.stderr, "found before the training"
     assert contents(work) == before
 

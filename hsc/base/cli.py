@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from hsc.base import duration
+from hsc.base.company import end_with_starter, start_processes, wanted_processes
 from hsc.base.errors import HscError, MachineError
 from hsc.base.launch import read_place
 from hsc.base.machine_problems import describe_problem
@@ -70,8 +71,11 @@ def stage(function: Callable[..., str]) -> click.Command:
 
 
 def training_stage(function: Callable[..., str]) -> click.Command:
-    """As `stage`, but several processes may share the work; the first one tells the end."""
-    return _command(function, _file_name(function))
+    """As `stage`, but several processes may share the work; the first one tells the end.
+
+    `HSC_GPUS` has the command start them (`hsc.base.company`).
+    """
+    return _command(function, _file_name(function), shared=True)
 
 
 def refuse_company() -> None:
@@ -96,13 +100,19 @@ def _file_name(function: Callable[..., str]) -> str:
     return Path(function.__code__.co_filename).stem
 
 
-def _command(function: Callable[..., str], recorded_as: str | None = None) -> click.Command:
+def _command(
+    function: Callable[..., str], recorded_as: str | None = None, shared: bool = False
+) -> click.Command:
     script = Path(inspect.unwrap(function).__code__.co_filename)
 
     @functools.wraps(function)
     def run(**options: Any) -> None:
         start = time.monotonic()
         try:
+            if shared and (count := wanted_processes()) > 1:
+                own = [sys.executable, "-m", f"{script.parent.name}.{script.stem}", *sys.argv[1:]]
+                click.get_current_context().exit(start_processes(own, count))
+            end_with_starter()
             summary = function(**options)
         except HscError as error:
             raise _problem(str(error), error.page) from None

@@ -13,6 +13,8 @@ _NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """Of CUDA, torch's CPU allocator, the system, cuBLAS and cuDNN, torch's loader."""
+_LEFT_ALONE = re.compile("Connection (closed|reset) by peer", re.IGNORECASE)
+"""Of Gloo, when another process of the training is gone."""
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 _ACCESS = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
@@ -62,6 +64,8 @@ def describe_problem(error: Exception, stage: str) -> str | None:
     if is_out_of_memory(error):
         said = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" …")
         return f"{stage}: out of memory ({said}); {_advice(stage)}"
+    if isinstance(error, RuntimeError) and _LEFT_ALONE.search(str(error)):
+        return f"{stage}: another process of this training is gone; run the stage again"
     return None
 
 

@@ -2,7 +2,8 @@
 
 They change the speed, not the science, so they stand in no command and no lock file:
 `HSC_DEVICE` (cpu, cuda, cuda:1), `HSC_PRECISION` (fp32, bf16), `HSC_WORKERS` (loader processes);
-`HSC_PROCESSES` (CRF processes) is read in `hsc.base.pool`, what torchrun sets in `hsc.base.launch`.
+`HSC_PROCESSES` (CRF processes) is read in `hsc.base.pool`, `HSC_GPUS` in `hsc.base.company`, what
+torchrun sets in `hsc.base.launch`.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import click
 import torch
 from torch import nn
 
@@ -78,8 +80,18 @@ def training_runtime() -> Iterator[Runtime]:
     Raises HscError as `detect_runtime`.
     """
     runtime = detect_runtime()
+    if read_place().processes == 1 and (idle := idle_gpus(runtime.device)):
+        click.echo(f"Note: {idle} more GPUs are idle; HSC_GPUS=all trains on all of them", err=True)
     with process_group(read_place(), runtime.device):
         yield runtime
+
+
+def idle_gpus(device: torch.device, environment: Mapping[str, str] = os.environ) -> int:
+    """How many GPUs a training on this device leaves aside; none where a number was asked for."""
+    asked = {"HSC_GPUS", "CUDA_VISIBLE_DEVICES"} & environment.keys()
+    if device.type != "cuda" or device.index is not None or asked:
+        return 0
+    return torch.cuda.device_count() - 1
 
 
 @contextlib.contextmanager
@@ -105,8 +117,8 @@ def _own_gpu(device: torch.device, place: Place) -> torch.device:
         )
     if place.local_processes > torch.cuda.device_count():
         raise MachineError(
-            f"torchrun: {place.local_processes} processes on a machine with "
-            f"{torch.cuda.device_count()} GPUs; start one for each GPU, or set HSC_DEVICE=cpu"
+            f"{place.local_processes} processes on a machine with {torch.cuda.device_count()} "
+            "GPUs: give a smaller HSC_GPUS, or torchrun fewer processes, or set HSC_DEVICE=cpu"
         )
     return torch.device("cuda", place.local_rank)
 

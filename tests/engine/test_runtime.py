@@ -96,7 +96,7 @@ def test_loaders_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_processes_and_gpus_that_do_not_fit() -> None:
     with pytest.raises(HscError, match="HSC_DEVICE: 'cuda:1' is one GPU for 2 processes; use cuda"):
         detect_runtime(torchruns(0, 2, HSC_DEVICE="cuda:1"))
-    with pytest.raises(HscError, match="torchrun: 3 processes on a machine with 2 GPUs; start one"):
+    with pytest.raises(HscError, match="3 processes on a machine with 2 GPUs: give a smaller"):
         detect_runtime(torchruns(2, 3))
 
 
