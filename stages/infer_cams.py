@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.company import wanted_processes
 from hsc.base.files import digest_file, digest_json
 from hsc.cam.inference import infer_cams
 from hsc.cam.network import load_cam_network
@@ -35,6 +36,7 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> s
             writer=writer,
             runtime=detect_runtime(),
             progress=bars("CAMs", "image"),
+            gpus=wanted_processes(),
             **how.model_dump(),
         )
     return f"{out}: CAMs of {len(ids)} pictures"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.company import wanted_processes
 from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.crf.device import crf_processes
@@ -54,6 +55,7 @@ def _walk(
         out,
         crf_processes(),
         bars("masks", "image"),
+        wanted_processes(),
     )
 
 

@@ -17,12 +17,16 @@ IMPORTED_ONLY = {
     "predict": {"HSC_DOWNLOADS"},
     "import_weights": {"HSC_DOWNLOADS"},  # torchvision's weights go into torch's own cache
     "train_segmentation": {"HSC_DOWNLOADS"},
+    "infer_cams": {"HSC_PROCESSES"},
     "train_cam": {"HSC_PROCESSES", "HSC_CRF_DEVICE"},
     "draw_panels": {"HSC_PROCESSES", "HSC_CRF_DEVICE"},
 }
 """Variables that a script's imports read, but nothing that it calls."""
-SHARED = {"prepare_backbone", "train_cam", "train_affinity", "train_segmentation"}
-"""The trainings: `HSC_GPUS` is read by what every script imports, for them alone."""
+SHARED = {
+    "prepare_backbone", "train_cam", "train_affinity", "train_segmentation", "infer_cams",
+    "refine_masks", "predict_segmentation", "predict", "submit_voc",
+}  # fmt: skip
+"""`HSC_GPUS` is read in what every script imports, for these alone."""
 
 
 def page(name: str) -> str:

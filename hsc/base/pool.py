@@ -110,11 +110,11 @@ def _one_thread() -> Iterator[None]:
 def _start_worker() -> None:
     """In a worker, before its first item."""
     keep_freed_memory()
-    _end_with_parent()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    """Exit when the parent is gone.
+def end_with_parent() -> None:
+    """In a process that multiprocessing started: exit when the parent is gone.
 
     A worker that waits for work holds both ends of its queue and would wait for ever after a
     `kill -9` of the parent.

@@ -6,7 +6,8 @@ baseline publishes (`hsc.cam.merge`) and kept for the tagged classes only.
 Letters: C foreground classes, K tagged classes of an image, H W pixels, h w map cells.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from hsc.data.preprocessing import normalise, resize_picture, scaled_size
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime
+from hsc.engine.sharing import in_turns
 from hsc.store import CamWriter
 
 _MERGE = {"relu": merge_relu, "softmax": merge_softmax}
@@ -102,11 +104,30 @@ def infer_cams(
     writer: CamWriter,
     runtime: Runtime,
     progress: Progress = unseen,
+    gpus: int = 1,
 ) -> None:
-    """Write the CAMs of `ids` (sorted here, as the store wants them) to an open writer."""
+    """Write the CAMs of `ids` (sorted here, as the store wants them) to an open writer.
+
+    gpus: processes that share the pictures, as of `hsc.engine.sharing.in_turns`.
+    """
+    ids = sorted(ids)
+    work = partial(_cams, network, folder, (scales, flip, maps, merge))
+    cams = in_turns(work, ids, runtime, gpus)
+    for image_id, cam, classes in follow(cams, len(ids), progress):
+        writer.add(image_id, cam, classes)
+
+
+def _cams(
+    network: CamNetwork,
+    folder: VocFolder,
+    how: tuple[Sequence[float], bool, Literal["raw", "refined"], Literal["relu", "softmax"]],
+    ids: Sequence[str],
+    runtime: Runtime,
+) -> Iterator[tuple[str, NDArray[np.float32], list[int]]]:
+    """(id, CAM (K, H, W), classes) of each picture."""
+    scales, flip, maps, merge = how
     runtime.ready(network)
-    pictures = ScaledPictures(folder, sorted(ids), scales, flip)
-    for image_id, size, batches in follow(in_order(pictures, runtime), len(pictures), progress):
+    for image_id, size, batches in in_order(ScaledPictures(folder, ids, scales, flip), runtime):
         classes = (np.flatnonzero(folder.tags(image_id)) + 1).tolist()
         moved = [batch.to(runtime.device, non_blocking=True) for batch in batches]
         with runtime.autocast():
@@ -116,4 +137,4 @@ def infer_cams(
                 f"{image_id}: its CAM is not finite: the weights have run away; train again with "
                 "a lower learning rate"
             )
-        writer.add(image_id, cam.cpu().numpy(), classes)
+        yield image_id, cam.cpu().numpy(), classes

@@ -63,7 +63,7 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
             f"HSC_DEVICE: {name!r} asked for, but cuda:{torch.cuda.device_count() - 1} is the last"
         )
     if device.type == "cuda" and place.processes > 1:
-        device = _own_gpu(device, place)
+        device = own_gpu(device, place)
     on_gpu = device.type == "cuda"
     precision = environment.get("HSC_PRECISION", "bf16" if on_gpu else "fp32")
     if precision not in ("fp32", "bf16"):
@@ -109,7 +109,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _own_gpu(device: torch.device, place: Place) -> torch.device:
+def own_gpu(device: torch.device, place: Place) -> torch.device:
+    """The GPU of one of several processes. Raises HscError where there are too few."""
     if device.index is not None:
         raise MachineError(
             f"HSC_DEVICE: '{device}' is one GPU for {place.processes} processes; use cuda, then "

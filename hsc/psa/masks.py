@@ -24,6 +24,7 @@ from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, one_thread
+from hsc.engine.sharing import in_turns
 from hsc.params.recipe import CrfParams, WalkParams
 from hsc.psa.network import AffinityNetwork, load_affinity_network
 from hsc.psa.random_walk import walk_cam
@@ -40,15 +41,18 @@ def refine_masks(
     output: Path,
     processes: int,
     progress: Progress = unseen,
+    gpus: int = 1,
 ) -> int:
     """Write the pseudo labels of `train_aug` to `output`; returns how many.
 
-    weights: the affinity network. Raises HscError for files that are missing, damaged or of another
+    weights: the affinity network. processes: of the CRF. gpus: processes that share the walk, as of
+    `hsc.engine.sharing.in_turns`. Raises HscError for files that are missing, damaged or of another
     data set, and for affinities that are not finite.
     """
     network, spec = load_affinity_network(weights)
     ids = folder.ids("train_aug")
-    tasks = walk_all(network, spec["output_stride"], folder, ids, cams, walk, runtime)
+    work = partial(walk_all, network, spec["output_stride"], folder, cams, walk)
+    tasks = in_turns(work, ids, runtime, gpus)
     if not walk.crf:
         results = (score_labels(scores, classes) for _, _, scores, classes in tasks)
         return write_all(ids, results, output, progress)
@@ -62,9 +66,9 @@ def walk_all(
     network: AffinityNetwork,
     stride: int,
     folder: VocFolder,
-    ids: Sequence[str],
     cams: Path,
     walk: WalkParams,
+    ids: Sequence[str],
     runtime: Runtime,
 ) -> Iterator[Task]:
     """Yield (id, picture, scores float32 (K+1, H, W), classes (K,)) after the walk, in order.

@@ -7,6 +7,7 @@ Letters: B pictures of a batch, C foreground classes, H W pixels of a picture, h
 network is shown at scale 1, h' w' those at another scale.
 """
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -22,6 +23,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hsc.base.company import wanted_processes
 from hsc.base.errors import HscError, PredictionError
 from hsc.base.machine_problems import is_out_of_memory
 from hsc.base.pool import map_ordered, process_count
@@ -33,6 +35,7 @@ from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
 from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
+from hsc.engine.sharing import in_turns
 from hsc.nets.segmentation import SegmentationNetwork, load_segmentation
 from hsc.params.segmentation import PredictParams
 from hsc.segmentation.inference import predict_batch
@@ -193,8 +196,9 @@ def predict_with_weights(
     make_folder(folder / OVERLAYS if overlays else folder)
     write_legend(folder, names)
     results = predict_pictures(
-        network, paths, how, output, runtime, batch, min(processes, len(paths)), progress
-    )
+        network, paths, how, output, runtime, batch, min(processes, len(paths)), progress,
+        wanted_processes(),
+    )  # fmt: skip
     write_shares(folder, (found for found in results if isinstance(found, Summary)), names)
     return results, names
 
@@ -208,28 +212,41 @@ def predict_pictures(
     batch: int | None = None,
     processes: int = 1,
     progress: Progress = unseen,
+    gpus: int = 1,
 ) -> list[Summary | Failure]:
     """Predict pictures and write the results, each whole as soon as it is there.
 
     how: its scales and its flip; the CRF is the output's. batch: as of `plan_batches`. processes:
-    that refine and write. Pictures of 16 bits are seen at one scale, their `common_depth`. Returns
-    one result for each path, in their order.
+    that refine and write. gpus: processes that share the batches, as of
+    `hsc.engine.sharing.in_turns`. Pictures of 16 bits are seen at one scale, their `common_depth`.
+    Returns one result for each path, in their order.
     """
-    runtime.ready(network)
     chunks = plan_batches(paths, batch, output.max_side, runtime)
-    loaded = PictureBatches(chunks, how.scales, output.max_side, common_depth(paths))
-    batches = in_order(loaded, runtime)
-    predictions = (
-        prediction
-        for items in batches
-        for item in items
-        for prediction in _predict(network, item, how.flip, output.crf is not None, runtime)
-    )
+    shown = how, output.max_side, common_depth(paths), output.crf is not None
+    work = partial(_predict_chunks, network, shown)
+    predictions = itertools.chain.from_iterable(in_turns(work, chunks, runtime, gpus))
     # As predict_segmentation does: then the labels are the same to the bit.
     with one_thread() if output.crf is not None else nullcontext():
         found = map_ordered(partial(finish, output=output), predictions, processes)
         results = {result.path: result for result in follow(found, len(paths), progress)}
     return [results[path] for path in paths]
+
+
+def _predict_chunks(
+    network: SegmentationNetwork,
+    shown: tuple[PredictParams, int | None, int | None, bool],
+    chunks: Sequence[Sequence[Path]],
+    runtime: Runtime,
+) -> Iterator[list[Prediction | Failure]]:
+    """Of each chunk the predictions of its pictures."""
+    how, max_side, depth, probabilities = shown
+    runtime.ready(network)
+    for items in in_order(PictureBatches(chunks, how.scales, max_side, depth), runtime):
+        yield [
+            prediction
+            for item in items
+            for prediction in _predict(network, item, how.flip, probabilities, runtime)
+        ]
 
 
 def _predict(

@@ -185,7 +185,7 @@ def test_pictures_are_taken_as_they_are_needed(
     calls: list[int] = []
     network.register_forward_hook(lambda *_: calls.append(1))
     ids = sorted(tiny_folder.ids("train_aug"))
-    tasks = walk_all(network, 8, tiny_folder, ids, tiny_cams, walk, cpu)
+    tasks = walk_all(network, 8, tiny_folder, tiny_cams, walk, ids, cpu)
     next(tasks)
     assert calls == [], "the first has no tag"
     next(tasks)
