@@ -24,7 +24,7 @@ def main(params: Path, recipes: Path, data: Path, cams: Path, out: Path) -> str:
         return f"{out}: off, psa.enabled is false"
     folder = VocFolder(data / run.data)
     how = recipe.refine_crf[run.baseline]
-    alphas = run.psa.alpha_low, run.psa.alpha_high
+    alphas = recipe.label_affinity.alpha_low, recipe.label_affinity.alpha_high
     with made_folder(out) as partial:
         count = label_all(folder, cams, alphas, how, partial, crf_processes(), bars("CRF", "image"))
     return f"{out}: affinity labels of {count} pictures"

@@ -120,7 +120,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
 
     Words that are no key of params.yaml go to the section of the contrast (with its names), that
     of HSC where there is none, or, for those of `eps`, to it; a dictionary changes keys of a
-    section: `psa={"alpha_low": 2}`.
+    section: `psa={"enabled": True}`.
     """
 
     def make(**changes: Any) -> MethodChoice:
@@ -185,11 +185,7 @@ def tiny_run() -> Callable[..., MethodChoice]:
                 "queue": 3,
             },
             "seeds": {"threshold": "best"},
-            "psa": {
-                "enabled": False,
-                "alpha_low": 4,
-                "alpha_high": 24,
-            },
+            "psa": {"enabled": False},
         }
         section = "ppc" if changes.get("contrast") == "ppc" else "hsc"
         for key, value in changes.items():

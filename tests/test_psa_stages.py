@@ -103,7 +103,7 @@ def test_off_other_parameters_of_psa_change_nothing(off: Path, tmp_path: Path) -
     folder = shutil.copytree(off, tmp_path / "work")
     settings = ("params.yaml", "recipes/shapes.yaml")
     before = {path: data for path, data in contents(folder).items() if path not in settings}
-    change(folder / PARAMS, psa__alpha_low=1)
+    change(folder / RECIPE, label_affinity__alpha_low=1)
     change(folder / RECIPE, refine_masks__beta=2, refine_masks__background="constant")
     again(folder, *STAGES)
     after = contents(folder)

@@ -115,6 +115,25 @@ class CrfParams(CrfConfig):
     alpha: Positive
 
 
+class LabelAffinityParams(Frozen):
+    """PSA's labels: what two CRFs agree about.
+
+    `alpha_low`, `alpha_high`: the exponents of their background scores, (1 - max) ** alpha.
+    """
+
+    alpha_low: Positive
+    alpha_high: Positive
+
+    @pydantic.model_validator(mode="after")
+    def _check_alphas(self) -> Self:
+        if self.alpha_low >= self.alpha_high:
+            raise ValueError(
+                "alpha_low has to be below alpha_high: the lower, the more background, and only "
+                "what is foreground even then is labelled so"
+            )
+        return self
+
+
 class TrainAffinityParams(TrainingParams):
     """AffinityNet training: which pairs, and the widths that the backbone's maps are reduced to."""
 
@@ -154,6 +173,7 @@ class Recipe(Frozen):
     train_cam: dict[str, TrainCamParams]
     infer_cams: dict[str, InferCamParams]
     refine_crf: dict[str, Annotated[CrfParams, complete(CrfParams)]]
+    label_affinity: LabelAffinityParams
     train_affinity: TrainAffinityParams
     refine_masks: WalkParams
     segmentation_network: SegmentationNetworkParams

@@ -8,7 +8,6 @@ from pydantic import Field, PrivateAttr
 
 from hsc.params.base import (
     Frozen,
-    Positive,
     Probability,
     Seed,
 )
@@ -27,24 +26,9 @@ class SeedParams(Frozen):
 
 
 class PsaParams(Frozen):
-    """PSA (CVPR 2018): masks by a random walk along learned affinities in place of the CRF's.
-
-    `alpha_low`, `alpha_high`: the exponents of the background score whose CRFs make the labels that
-    the affinity network learns from.
-    """
+    """PSA (CVPR 2018): masks by a random walk along learned affinities in place of the CRF's."""
 
     enabled: bool
-    alpha_low: Positive
-    alpha_high: Positive
-
-    @pydantic.model_validator(mode="after")
-    def _check_alphas(self) -> Self:
-        if self.alpha_low >= self.alpha_high:
-            raise ValueError(
-                "alpha_low has to be below alpha_high: the lower, the more background, and only "
-                "what is foreground even then is labelled so"
-            )
-        return self
 
 
 class RunParams(Frozen):

@@ -282,12 +282,12 @@ def settings(facts: Facts) -> tuple[list[Section], list[Section]]:
     """The parameters that have a say in this run: those of params.yaml, those of the recipe."""
     run, recipe = plain(facts.run), plain(facts.recipe)
     baseline, psa = facts.run.baseline, facts.run.psa.enabled
-    unused = set() if psa else {"train_affinity", "refine_masks"}
+    unused = set() if psa else {"label_affinity", "train_affinity", "refine_masks"}
     if facts.run.segmentation == "auxsegnet":
         unused.add("segmentation_network")
     first = {key: run[key] for key in _FIRST}
     what = [("", first), ("seeds", run["seeds"])]
-    what.append(("psa", run["psa"] if psa else {"enabled": False}))
+    what.append(("psa", run["psa"]))
     constants = zip(facts.method.names, facts.method.settings, strict=False)
     sections = dict(constants)
     if facts.segmentation_contrast is not None:

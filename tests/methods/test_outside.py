@@ -77,7 +77,7 @@ def test_a_baseline_may_come_from_outside_too(tmp_path: Path) -> None:
     run = {"seed": 0, "data": "shapes", "debug": False, "baseline": "quiet", "contrast": "none"}
     rest = {"quiet": {}, "none": {}, "seeds": {"threshold": 0.3}, "segmentation": "deeplab"}
     rest |= {"segmentation_contrast": "none", "refine": "crf"}
-    psa = {"psa": {"enabled": False, "alpha_low": 4, "alpha_high": 24}}
+    psa = {"psa": {"enabled": False}}
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(tmp_path)
         choice = choose(parse_run(Path("params.yaml"), run | rest | psa), Path("params.yaml"))

@@ -165,7 +165,7 @@ def test_values_arrive_typed_and_frozen(house: House) -> None:
         ("seeds.threshold", "worst"),
         ("seeds.threshold", 1.01),
         ("psa.enabled", "perhaps"),
-        ("psa.alpha_low", 0),
+        ("psa.alpha_low", 4),
         ("psa.gamma", 5),
         ("hsc", None),
         ("ppc", None),
@@ -511,9 +511,9 @@ def test_parse_section_reads_a_model() -> None:
 
 
 def test_the_low_alpha_is_below_the_high_one(house: House) -> None:
-    house.edit(house.params, "psa.alpha_low", 24)
+    house.edit(house.recipe, "label_affinity.alpha_low", 24)
     message = house.message()
-    assert message.startswith(f"{house.params}: psa: ")
+    assert message.startswith(f"{house.recipe}: label_affinity: ")
     assert "alpha_low has to be below alpha_high" in message
 
 
@@ -532,9 +532,9 @@ def test_a_crop_has_room_for_the_radius(house: House) -> None:
 
 
 def test_psa_has_the_labels_of_its_paper_and_is_off() -> None:
-    run, _ = load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
+    run, recipe = load(REPOSITORY / "params.yaml", REPOSITORY / "recipes")
     assert not run.psa.enabled
-    assert (run.psa.alpha_low, run.psa.alpha_high) == (4, 24)
+    assert (recipe.label_affinity.alpha_low, recipe.label_affinity.alpha_high) == (4, 24)
 
 
 def leaves(value: Any, way: str = "") -> dict[str, Any]:

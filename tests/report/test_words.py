@@ -161,11 +161,11 @@ def test_settings_leave_out_what_has_no_say(facts: Facts) -> None:
     assert dict(what)["hsc"]["class"] == "true"
     names = [name for name, _ in how]
     assert "train_cam.seam" in names
-    assert "train_affinity" not in names
+    assert not {"label_affinity", "train_affinity"} & set(names)
     assert dict(how)["train_cam.seam"]["augmentation.crop_size"] == "80"
     what, how = words.settings(of(facts, psa=True, baseline="eps", contrast="none"))
     assert [name for name, _ in what] == ["", "seeds", "psa", "eps"]
-    assert dict(what)["psa"]["alpha_low"] == "4"
+    assert dict(how)["label_affinity"]["alpha_low"] == "4"
     assert {"train_cam.eps", "train_affinity", "refine_masks"} <= {name for name, _ in how}
 
 
