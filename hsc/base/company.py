@@ -79,13 +79,13 @@ def _tell(codes: Sequence[int | None], notes: Sequence[IO[bytes] | None]) -> int
                 f"process {rank} of {len(codes)} was ended by {name}, perhaps for want of memory, "
                 "and the others with it; run the stage again: it goes on from its last checkpoint"
             )
-    failed = [rank for rank, code in enumerate(codes) if code]
-    if not failed:
-        return 0
-    if (note := notes[failed[0]]) is not None:  # the first process has told itself
-        note.seek(0)
-        sys.stderr.write(note.read().decode(errors="replace"))
-    return codes[failed[0]] or 1
+    for code, note in zip(codes, notes, strict=True):
+        if code:
+            if note is not None:  # the first process has told itself
+                note.seek(0)
+                sys.stderr.write(note.read().decode(errors="replace"))
+            return code
+    return 0
 
 
 @contextlib.contextmanager

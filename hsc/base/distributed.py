@@ -21,6 +21,7 @@ from torch import Tensor
 from hsc.base.launch import Place
 
 _Item = TypeVar("_Item")
+_BUCKET = 25 << 20  # bytes of a message
 
 
 def processes() -> int:
@@ -88,14 +89,36 @@ def gather(own: Tensor) -> Tensor:
 def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes; alone, leave it as it is.
 
-    A parameter without a gradient is left out, which has to be so in every process.
+    A parameter without a gradient is left out, which has to be so in every process. Many gradients
+    go in one message, and the next message is made while it is on its way.
     """
     if processes() == 1:
         return
-    for parameter in parameters:
-        if parameter.grad is not None:
-            dist.all_reduce(parameter.grad)
-            parameter.grad /= processes()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    sent = []
+    for bucket in _buckets(gradients):
+        flat = torch.cat([gradient.flatten() for gradient in bucket])
+        sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+    for bucket, flat, message in sent:
+        message.wait()
+        flat /= processes()
+        sizes = [gradient.numel() for gradient in bucket]
+        for gradient, mean in zip(bucket, flat.split(sizes), strict=True):
+            gradient.copy_(mean.view(gradient.shape))
+
+
+def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Gradients in their order, of one type, up to a size a list; a larger one is alone."""
+    bucket: list[Tensor] = []
+    held = 0
+    for gradient in gradients:
+        held += gradient.nbytes
+        if bucket and (held > _BUCKET or gradient.dtype != bucket[0].dtype):
+            yield bucket
+            bucket, held = [], gradient.nbytes
+        bucket.append(gradient)
+    if bucket:
+        yield bucket
 
 
 class _Gather(torch.autograd.Function):

@@ -1,5 +1,6 @@
 """Two processes with half of the batch each, against one that has it whole."""
 
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing
 
+from hsc.base import distributed
 from hsc.base.distributed import average_gradients, gather, own_share, processes
 from hsc.base.errors import HscError
 from hsc.data.stream import StepSampler
@@ -265,3 +267,16 @@ def test_alone_nothing_is_exchanged() -> None:
     parameter.grad = torch.tensor([1.0, 2.0])
     average_gradients([parameter, torch.nn.Parameter(torch.ones(1))])
     assert parameter.grad.tolist() == [1, 2]
+
+
+def test_gradients_go_in_messages_of_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order, one type a message; what is larger than a message goes alone."""
+    monkeypatch.setattr(distributed, "_BUCKET", 100)
+    kinds = [(10, torch.float32)] * 3 + [(10, torch.float64), (50, torch.float64)]
+    kinds += [(1, torch.float64)] * 2 + [(25, torch.float32), (1, torch.float32)]
+    gradients = [torch.zeros(size, dtype=dtype) for size, dtype in kinds]
+    buckets = list(distributed._buckets(gradients))
+    assert [len(bucket) for bucket in buckets] == [2, 1, 1, 1, 2, 1, 1]
+    sent = itertools.chain.from_iterable(buckets)
+    assert all(one is two for one, two in zip(sent, gradients, strict=True))
+    assert list(distributed._buckets([])) == []
