@@ -149,7 +149,7 @@ def _on_lattice(
 
     device = usable_device()
     factor = None if weights is None else torch.from_numpy(weights)
-    picture, energy = (torch.from_numpy(array)[None].to(device) for array in (image, unary))
+    picture, energy = (torch.tensor(array, device=device)[None] for array in (image, unary))
     return infer(picture, energy, config, factor)[0].cpu().numpy()
 
 

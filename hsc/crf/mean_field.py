@@ -9,7 +9,7 @@ set, K labels that occur in a picture.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 import torch
@@ -49,7 +49,7 @@ def refine_labels(
     if not 0 < gt_prob < 1 or num_labels < 2:
         raise ValueError(f"gt_prob {gt_prob} must lie in (0, 1), num_labels {num_labels} above 1")
     if kernels == "lattice":
-        parts = iter([(_on_lattice(image, config), labels)])
+        parts: Iterable[tuple[Message, Tensor]] = [(_on_lattice(image, config), labels)]
     else:
         parts = _exactly(image, labels, config)
     refined = [

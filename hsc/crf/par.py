@@ -54,13 +54,10 @@ def refine_labels(image: Tensor, labels: Tensor, num_labels: int, iterations: in
     v, n = labels.shape[:2]
     if image.shape != (n, 3, *labels.shape[2:]):
         raise ValueError(f"labels {tuple(labels.shape)} do not fit pictures {tuple(image.shape)}")
-    classes, used = label_slots(labels.flatten(2), num_labels)
-    k = classes.shape[1]
-    drawn = (labels.transpose(0, 1)[:, :, None] == classes[:, None, :, None, None]) & used.view(
-        n, 1, k, 1, 1
-    )
+    classes, _ = label_slots(labels.flatten(2), num_labels)
+    drawn = labels.transpose(0, 1)[:, :, None] == classes[:, None, :, None, None]
     refined = refine(image, drawn.flatten(1, 2).to(image.dtype), iterations)
-    return take_largest(refined.view(n, v, k, -1), classes).view(labels.shape)
+    return take_largest(refined.view(n, v, classes.shape[1], -1), classes).view(labels.shape)
 
 
 def refine_scores(
