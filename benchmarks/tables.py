@@ -3,7 +3,7 @@
     python -m benchmarks.tables benchmarks/results/shapes.json --out docs/shapes_table.md
 
 The same runs give the same bytes. A comparison is made over the runs (data seed, training seed)
-that both of its rows have.
+that both of its rows have; rows without a run and comparisons without a pair are left out.
 """
 
 import statistics
@@ -66,13 +66,15 @@ def row_table(runs: Runs, rows: Sequence[Row]) -> str:
     lines = []
     for row in rows:
         own = of_row(runs, row)
+        if not own:
+            continue
         lines.append(
             [
                 row.title,
                 str(len(own)),
                 spread([run.seeds for run in own]),
                 *(_spread_of(own, figure) for figure in ("auto", "crf", "masks", "val")),
-                number(statistics.fmean(run.threshold for run in own) if own else None, 2),
+                number(statistics.fmean(run.threshold for run in own), 2),
                 *(_median_seconds(own, stage) for stage in ("train_cam", "infer_cams")),
                 number(row.paper),
             ]
@@ -117,11 +119,10 @@ def paired_table(runs: Runs, rows: Sequence[Row], figure: str = "seeds") -> str:
     lines = []
     for row, other, title in comparisons(rows):
         differences = [difference for _, difference in pairs(runs, row, other.key, figure)]
+        if not differences:
+            continue
         known = figure == "seeds" and row.paper is not None and other.paper is not None
         paper = number(row.paper - other.paper if known else None, sign=True)
-        if not differences:
-            lines.append([title, "0", *[NONE] * 5, paper])
-            continue
         found = paired(differences)
         lines.append(
             [
@@ -144,6 +145,8 @@ def split_table(runs: Runs, rows: Sequence[Row]) -> str:
     lines = []
     for row, other, title in comparisons(rows):
         found = pairs(runs, row, other.key)
+        if not found:
+            continue
         cells = []
         for data_seed in data_seeds:
             differences = [value for own, value in found if own == data_seed]
@@ -160,6 +163,7 @@ def split_table(runs: Runs, rows: Sequence[Row]) -> str:
 def run_table(runs: Runs, rows: Sequence[Row]) -> str:
     """Every run: mIoU of its seeds and, where it went so far, of val; a line a data seed and seed,
     a column a row."""
+    rows = [row for row in rows if of_row(runs, row)]
     shown = [run for row in rows for run in of_row(runs, row)]
     scores = {(run.row, run.data_seed, run.seed): _both(run) for run in shown}
     lines = [
@@ -209,14 +213,16 @@ SECTIONS = {
 
 
 def _section(runs: Runs, title: str, rows: Sequence[Row]) -> list[str]:
-    parts = [f"## {title}", row_table(runs, rows), "### Paired differences"]
-    parts += [PAIRED_TEXT] if rows is MAIN else []
+    parts = [f"## {title}", row_table(runs, rows)]
+    compared = []
     for figure, called in FIGURES.items():
         found = [len(pairs(runs, row, other.key, figure)) for row, other, _ in comparisons(rows)]
         # Few runs go all the way: a difference of one run is none.
-        if figure == "seeds" or max(found, default=0) > 1:
-            parts += [f"Of {called}:", paired_table(runs, rows, figure)]
-    if len({run.data_seed for row in rows for run in of_row(runs, row)}) > 1:
+        if max(found, default=0) > (figure != "seeds"):
+            compared += [f"Of {called}:", paired_table(runs, rows, figure)]
+    if compared:
+        parts += ["### Paired differences", *([PAIRED_TEXT] if rows is MAIN else []), *compared]
+    if compared and len({run.data_seed for row in rows for run in of_row(runs, row)}) > 1:
         parts += ["Of seeds, by data set:", split_table(runs, rows)]
     return [*parts, "### Every run", run_table(runs, rows)]
 
