@@ -168,11 +168,12 @@ def test_no_runs_no_table() -> None:
         tables.document({}, "runs.json")
 
 
-def test_the_committed_page_is_that_of_the_committed_runs() -> None:
-    source = "benchmarks/results/shapes.json"
-    page = REPOSITORY / "docs" / "shapes_table.md"
-    if not page.exists():
-        pytest.skip("no page of tables committed")
-    assert page.read_text(encoding="utf-8") == tables.document(
+@pytest.mark.parametrize(
+    ("runs", "page"),
+    [("shapes", "shapes_table"), ("shapes_dscnet", "dscnet_table"), ("photos", "photos")],
+)
+def test_the_committed_pages_are_those_of_the_committed_runs(runs: str, page: str) -> None:
+    source = f"benchmarks/results/{runs}.json"
+    assert (REPOSITORY / "docs" / f"{page}.md").read_text(encoding="utf-8") == tables.document(
         read_runs(REPOSITORY / source), source
     )
