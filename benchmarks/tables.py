@@ -217,8 +217,8 @@ def _section(runs: Runs, title: str, rows: Sequence[Row]) -> list[str]:
     compared = []
     for figure, called in FIGURES.items():
         found = [len(pairs(runs, row, other.key, figure)) for row, other, _ in comparisons(rows)]
-        # Few runs go all the way: a difference of one run is none.
-        if max(found, default=0) > (figure != "seeds"):
+        least = 1 if figure == "seeds" else 2  # few go further: a difference of one run is none
+        if max(found, default=0) >= least:
             compared += [f"Of {called}:", paired_table(runs, rows, figure)]
     if compared:
         parts += ["### Paired differences", *([PAIRED_TEXT] if rows is MAIN else []), *compared]

@@ -1,9 +1,10 @@
-"""What torchrun says in the environment: which of how many processes this one is.
+"""What the environment says of the place: which of how many processes, and names of devices.
 
 Without torch, so that every stage can ask at once.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -28,6 +29,16 @@ def read_place(environment: Mapping[str, str] = os.environ) -> Place:
         return Place()
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
     return Place(*(_number(environment, name, "") for name in names))
+
+
+def device_name(variable: str, name: str) -> str:
+    """The name itself, of the CPU or a GPU. Raises HscError, which names the variable, for another.
+
+    Whether there is such a GPU only torch knows.
+    """
+    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
+        raise MachineError(f"{variable}: {name!r} is no device; use cpu, cuda or cuda:N")
+    return name
 
 
 def _number(environment: Mapping[str, str], name: str, default: str) -> int:

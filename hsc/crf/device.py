@@ -6,10 +6,10 @@ runs there or on the CPU.
 """
 
 import os
-import re
 from collections.abc import Mapping
 
 from hsc.base.errors import MachineError
+from hsc.base.launch import device_name
 from hsc.base.pool import process_count
 
 
@@ -19,11 +19,7 @@ def lattice_device(environment: Mapping[str, str] = os.environ) -> str | None:
     Raises HscError for what is no device.
     """
     name = environment.get("HSC_CRF_DEVICE", "").strip()
-    if name and not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
-        raise MachineError(
-            f"HSC_CRF_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N, or leave it out"
-        )
-    return name or None
+    return device_name("HSC_CRF_DEVICE", name) if name else None
 
 
 def usable_device(environment: Mapping[str, str] = os.environ) -> str:

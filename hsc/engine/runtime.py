@@ -8,7 +8,6 @@ torchrun sets in `hsc.base.launch`.
 
 import contextlib
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from torch import nn
 
 from hsc.base.distributed import process_group
 from hsc.base.errors import MachineError
-from hsc.base.launch import Place, read_place
+from hsc.base.launch import Place, device_name, read_place
 from hsc.base.memory import keep_freed_memory
 
 
@@ -52,9 +51,7 @@ def detect_runtime(environment: Mapping[str, str] = os.environ) -> Runtime:
     place = read_place(environment)
     keep_freed_memory()
     cuda = torch.cuda.is_available()
-    name = environment.get("HSC_DEVICE", "cuda" if cuda else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:[0-9]{1,2})?", name):
-        raise MachineError(f"HSC_DEVICE: {name!r} is no device; use cpu, cuda or cuda:N")
+    name = device_name("HSC_DEVICE", environment.get("HSC_DEVICE", "cuda" if cuda else "cpu"))
     device = torch.device(name)
     if device.type == "cuda" and not cuda:
         raise MachineError(f"HSC_DEVICE: {name!r} asked for, but no GPU is usable; use cpu")

@@ -112,11 +112,11 @@ def start_of_backbone(facts: Facts) -> str:
 
 
 REFINED = {
-    "crf": ("+ CRF", "a dense CRF moves their borders to the edges in the picture"),
-    "par": ("+ PAR", "PAR moves their borders to the edges in the picture"),
-    "none": ("Seeds, kept", "nothing moves their borders"),
+    "crf": ("+ CRF", "to the edges", "a dense CRF moves their borders to the edges in the picture"),
+    "par": ("+ PAR", "to the edges", "PAR moves their borders to the edges in the picture"),
+    "none": ("Seeds, kept", "as they are", "nothing moves their borders"),
 }
-"""By `refine`: the name of the step, and what it does."""
+"""By `refine`: the name of the step, what it does, and the same as a part of a sentence."""
 _MASKS = {"crf": "the CRF's", "par": "PAR's", "none": "the seeds"}
 """By `refine`: whose the masks are where PSA is off."""
 
@@ -129,7 +129,7 @@ def _masks(facts: Facts) -> str:
         else "these are the masks, since PSA is off"
     )
     return (
-        f"The CAMs above a threshold are the seeds, {REFINED[facts.run.refine][1]}, and {masks}. "
+        f"The CAMs above a threshold are the seeds, {REFINED[facts.run.refine][2]}, and {masks}. "
         f"{_segmentation(facts)}"
     )
 
@@ -200,8 +200,8 @@ def paper_notes(facts: Facts, rows: tuple[Published, ...]) -> list[str]:
     masks_by = "PSA" if psa else refine.upper()
     ours = "those of PSA" if psa else _MASKS[refine]
     for maker, theirs in {"PSA": "of PSA", "CRF": "the CRF's"}.items():
-        others = [row.method for row in rows if row.masks_by == maker != masks_by]
-        if others:
+        others = [row.method for row in rows if row.masks_by == maker]
+        if others and maker != masks_by:
             notes.append(
                 f"The published masks of {' and '.join(others)} are {theirs}, here {ours}."
             )
@@ -236,7 +236,7 @@ def flow(facts: Facts) -> tuple[Step, ...]:
         Step("Tags and saliency" if _has_saliency(facts) else "Tags", given),
         Step("CAMs", method(facts)),
         Step("Seeds", cut, *_figure(facts, "seeds")),
-        Step(REFINED[run.refine][0], "to the edges", *_figure(facts, "crf")),
+        Step(*REFINED[run.refine][:2], *_figure(facts, "crf")),
         Step("Masks", "PSA" if run.psa.enabled else _MASKS[run.refine], *_figure(facts, "masks")),
         Step(network, "on val", *_figure(facts, "val")),
     )

@@ -5,7 +5,7 @@ import torch
 
 from hsc.base.errors import HscError
 from hsc.engine import runtime
-from hsc.engine.runtime import Runtime, detect_runtime, one_thread, seed_torch
+from hsc.engine.runtime import Runtime, detect_runtime, idle_gpus, one_thread, seed_torch
 
 
 @pytest.fixture
@@ -98,6 +98,22 @@ def test_processes_and_gpus_that_do_not_fit() -> None:
         detect_runtime(torchruns(0, 2, HSC_DEVICE="cuda:1"))
     with pytest.raises(HscError, match="3 processes on a machine with 2 GPUs: give a smaller"):
         detect_runtime(torchruns(2, 3))
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize(
+    ("device", "environment", "idle"),
+    [
+        ("cuda", {}, 1),
+        ("cuda:0", {}, 0),
+        ("cpu", {}, 0),
+        ("cuda", {"HSC_GPUS": "1"}, 0),
+        ("cuda", {"CUDA_VISIBLE_DEVICES": "0,1"}, 0),
+    ],
+)
+def test_gpus_that_are_left_aside(device: str, environment: dict[str, str], idle: int) -> None:
+    """Of two; whoever named a number or a GPU is not told."""
+    assert idle_gpus(torch.device(device), environment) == idle
 
 
 @pytest.mark.parametrize(("bf16", "expected"), [(True, torch.bfloat16), (False, torch.float32)])

@@ -277,6 +277,11 @@ def test_hsc_without_a_level_is_a_wrong_combination(house: House) -> None:
             {"hsc.crf": "none"},
         ),
         (
+            {"hsc.crf": "none", "hsc.refine": "par"},
+            ("hsc.refine is par", "hsc.crf"),
+            {"hsc.crf": "all"},
+        ),
+        (
             {"baseline": "eps", "contrast": "none", "eps.refined_saliency": True},
             ("eps.refined_saliency", "eps.equivariance"),
             {"eps.equivariance": True},

@@ -84,6 +84,7 @@ def test_psa_in_words(facts: Facts) -> None:
 def test_what_refines_the_seeds_in_words(facts: Facts, refine: str, title: str, masks: str) -> None:
     other = of(facts, refine=refine)
     assert [words.flow(other)[3].title, words.flow(other)[4].about] == [title, masks]
+    assert (words.flow(other)[3].about == "to the edges") == (refine == "par")
     assert "CRF" not in words.summary(other)
     assert f"masks of SEAM + HSC and SEAM are of PSA, here {masks}" in notes(other)
     assert title in table(other)

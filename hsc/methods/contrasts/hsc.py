@@ -104,6 +104,11 @@ class HscContrast(Contrast):
             )
         if params.crf == "pixel" and not params.pixel:
             raise ValueError("hsc.crf is pixel, but hsc.pixel is false; use none or all")
+        if params.refine == "par" and params.crf == "none":
+            raise ValueError(
+                "hsc.refine is par, which stands in for the CRF, but hsc.crf is none; name the "
+                "levels in hsc.crf, pixel or all, or set hsc.refine to crf"
+            )
         if params.crf == "all" and not (params.roi or params.pixel):
             raise ValueError(
                 "hsc.crf is all, but the class level alone uses no labels to refine; use none"
