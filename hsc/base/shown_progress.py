@@ -30,9 +30,11 @@ class TerminalBar:
             self._bar = self._open(done, total)
         bar, bar.total = self._bar, total or None
         bar.set_postfix_str(self._fitting(total, figures), refresh=False)
-        bar.update(done - bar.n)
         if done >= total > 0:
-            bar.close()
+            bar.n = done
+            bar.close()  # draws it: `update` might have done so too
+        else:
+            bar.update(done - bar.n)
 
     def close(self) -> None:
         """End the bar's line, wherever it stands."""

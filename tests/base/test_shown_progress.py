@@ -146,7 +146,7 @@ def main():
     progress = bars("CAM training", "step")
     progress(200, 400)
     for step in range(201, 401):
-        time.sleep(0.005)
+        time.sleep(0.25 if step == 400 else 0.005)  # a bar is drawn again after 0.2 seconds
         progress(step, 400, loss=1.23456, lr=0.01, equivariance=0.5, classification=0.25)
         if step == 300 and "fail" in sys.argv[1:]:
             raise {error}
