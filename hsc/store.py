@@ -72,10 +72,6 @@ class CamWriter:
         the nearest 1/1024. classes: K distinct indices 1..C. K may be 0.
         Raises ValueError for anything else, NaN included; OSError when the disk is full.
         """
-        if not image_id > self._last or "/" in image_id or image_id == ".":
-            raise ValueError(
-                f"image id {image_id!r} after {self._last!r}: ids must ascend and be plain names"
-            )
         indices = np.asarray(classes, dtype=np.int64)
         if cam.ndim != 3 or indices.shape != (len(cam),):
             raise ValueError(f"{image_id}: cam {cam.shape} does not fit classes {indices.shape}")
@@ -87,13 +83,38 @@ class CamWriter:
         if cam.size and not (cam.min() >= 0 and cam.max() <= 1):
             raise ValueError(f"{image_id}: cam must lie in [0, 1], got {cam.min()} to {cam.max()}")
         rounded = (np.rint(cam * _STEPS) / _STEPS).astype(np.float16)
-        # one chunk: an image is read as a whole (HDF5 has none for no data)
-        options = {"chunks": cam.shape, **_FILTERS} if cam.size else {}
-        group = _create_group(self._file, image_id)
-        data = group.create_dataset("cam", data=rounded, track_times=False, **options)
-        data.attrs["classes"] = indices
+        self._create(image_id, cam.shape, indices)[...] = rounded
         self._sink.check()
+
+    def extend(self, reader: "CamReader") -> None:
+        """Append all images of another file as they lie there: no map is unpacked for it.
+
+        Raises ValueError for other classes, and as `add` for the ids; OSError as `add`.
+        """
+        if reader.class_names != self._names:
+            raise ValueError(f"{reader.path}: classes {reader.class_names}, not {self._names}")
+        for image_id in reader.ids:
+            shape, classes, packed = reader.packed(image_id)
+            data = self._create(image_id, shape, classes)
+            if packed:
+                data.id.write_direct_chunk((0, 0, 0), packed)
+            self._sink.check()
+
+    def _create(
+        self, image_id: str, shape: tuple[int, ...], classes: NDArray[np.int64]
+    ) -> h5py.Dataset:
+        """The data set of one more image, yet without values."""
+        if not image_id > self._last or "/" in image_id or image_id == ".":
+            raise ValueError(
+                f"image id {image_id!r} after {self._last!r}: ids must ascend and be plain names"
+            )
+        # one chunk: an image is read as a whole (HDF5 has none for no data)
+        options = {"chunks": shape, **_FILTERS} if 0 not in shape else {}
+        group = _create_group(self._file, image_id)
+        data = group.create_dataset("cam", shape, np.float16, track_times=False, **options)
+        data.attrs["classes"] = classes
         self._last = image_id
+        return data
 
 
 def _create(sink: "_Sink") -> h5py.File:
@@ -216,6 +237,12 @@ class CamReader:
                 f"{size}; {_REMEDY}"
             )
         return cam, np.asarray(classes, dtype=np.int64)
+
+    def packed(self, image_id: str) -> tuple[tuple[int, ...], NDArray[np.int64], bytes]:
+        """The CAM's shape, its class indices and its bytes as they lie in the file; b"" of none."""
+        data = self._file[image_id]["cam"]
+        chunk = data.id.read_direct_chunk((0, 0, 0))[1] if data.size else b""
+        return data.shape, data.attrs["classes"], chunk
 
     def check(self, ids: Iterable[str]) -> None:
         """Raise HscError unless every id is there."""

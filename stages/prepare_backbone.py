@@ -16,7 +16,7 @@ from hsc.base.files import atomic_file, write_json
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
-from hsc.engine.resume_key import training_key
+from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
 from hsc.params.base import FetchParams
 from hsc.params.reading import load
@@ -48,7 +48,7 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
         return f"{out}: {found['tensors']} tensors of {found['source']} ({found['layout']})"
 
     folder = VocFolder(data / run.data)
-    key = training_key(
+    key = resume_key(
         folder, [], [recipe.network, how], False, progress=bars("reading the inputs", "file")
     )
     resume = ResumeFile(RESUME_FOLDER, "prepare_backbone", key)

@@ -43,15 +43,13 @@ def _train(
     from hsc.base.distributed import is_first  # torch, which takes seconds to load
     from hsc.engine.checkpoints import ResumeFile
     from hsc.engine.history import write_history
-    from hsc.engine.resume_key import training_key
+    from hsc.engine.resume_key import resume_key
     from hsc.engine.runtime import training_runtime
     from hsc.psa.training import train_affinity
 
     schedule, inputs = recipe.train_affinity, [backbone, *sorted(labels.glob("*.png"))]
     settings = [recipe.network, schedule]
-    key = training_key(
-        folder, inputs, settings, False, run.seed, bars("reading the inputs", "file")
-    )
+    key = resume_key(folder, inputs, settings, False, run.seed, bars("reading the inputs", "file"))
     resume = ResumeFile(RESUME_FOLDER, "train_affinity", key)
     with training_runtime() as runtime:
         history = train_affinity(

@@ -7,7 +7,7 @@ from hsc.base.distributed import is_first
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
-from hsc.engine.resume_key import training_key
+from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
 from hsc.methods.training import train_cam
 from hsc.params.method import choose
@@ -26,7 +26,7 @@ def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plo
     choice = choose(run, params)
     schedule = recipe.train_cam[run.baseline]
     folder = VocFolder(data / run.data)
-    key = training_key(
+    key = resume_key(
         folder,
         [backbone],
         [*choice.names, *choice.settings, recipe.network, schedule],

@@ -289,7 +289,9 @@ MOMENTS = {
     "train_cam in a checkpoint": ("train_cam", "os:fsync", 2),
     "train_cam after the weights": ("train_cam", "stages.train_cam:write_history", 1),
     "infer_cams": ("infer_cams", "hsc.store:CamWriter.add", 5),
-    "infer_cams before the rename": ("infer_cams", "pathlib:Path.replace", 1),
+    "infer_cams before a part's rename": ("infer_cams", "pathlib:Path.replace", 1),
+    "infer_cams when it joins the parts": ("infer_cams", "hsc.store:CamWriter.extend", 1),
+    "infer_cams before the rename": ("infer_cams", "pathlib:Path.replace", 2),
     "make_seeds": ("make_seeds", IMAGE_SAVE, 5),
     "make_seeds before the scores": ("make_seeds", "stages.make_seeds:write_json", 1),
     "refine_crf": ("refine_crf", IMAGE_SAVE, 5),
@@ -304,7 +306,7 @@ MOMENTS = {
 """The stage, the function at which it gets SIGKILL, and at which call of it."""
 HALF_WRITTEN = {
     "prepare_data": "outputs/data/shapes.partial",
-    "infer_cams": "outputs/cams.h5.partial",
+    "infer_cams when it joins the parts": "outputs/cams.h5.partial",
     "infer_cams before the rename": "outputs/cams.h5.partial",
     "make_seeds": "outputs/seeds.partial",
     "refine_crf": "outputs/crf.partial",

@@ -101,6 +101,29 @@ def test_other_input_gives_other_bytes(path, tmp_path):
     assert (tmp_path / "other.h5").read_bytes() != path.read_bytes()
 
 
+def test_files_joined_are_the_bytes_of_one(path, tmp_path):
+    for number, (image_id, image) in enumerate(maps().items()):
+        write(tmp_path / f"{number}.h5", {image_id: image}, digest="another")
+    with CamWriter(tmp_path / "joined.h5", NAMES, "d1") as writer:
+        for number in range(3):
+            with CamReader(tmp_path / f"{number}.h5") as reader:
+                writer.extend(reader)
+    assert (tmp_path / "joined.h5").read_bytes() == path.read_bytes()
+
+
+def test_only_files_of_the_same_classes_in_order_are_joined(path, tmp_path):
+    with CamReader(path) as reader, CamWriter(tmp_path / "twice.h5", NAMES, "") as writer:
+        writer.extend(reader)
+        with pytest.raises(ValueError, match="ids must ascend"):
+            writer.extend(reader)
+    with (
+        CamReader(path) as reader,
+        CamWriter(tmp_path / "other.h5", NAMES[:2], "") as writer,
+        pytest.raises(ValueError, match="classes"),
+    ):
+        writer.extend(reader)
+
+
 def test_ids_ascend(tmp_path):
     cam, classes = maps()["2007_000032"]
     with CamWriter(tmp_path / "cams.h5", NAMES, "") as writer:

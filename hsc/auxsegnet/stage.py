@@ -10,7 +10,7 @@ from hsc.base.made import made_folder
 from hsc.base.progress import Bars
 from hsc.data.voc import VocFolder
 from hsc.engine.history import write_history
-from hsc.engine.resume_key import training_key
+from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
 from hsc.engine.training import History
 from hsc.params.method import ContrastChoice
@@ -38,7 +38,7 @@ def train_auxsegnet(
     inputs, settings = [cams, classifier], ["auxsegnet", recipe.network, schedule]
     if contrast is not None:
         settings += [contrast.name, contrast.params]
-    key = training_key(folder, inputs, settings, True, seed, reading)
+    key = resume_key(folder, inputs, settings, True, seed, reading)
     work = out.states / f"train_segmentation-{key[:16]}"
     with training_runtime() as runtime:
         history = train_rounds(

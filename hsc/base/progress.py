@@ -30,9 +30,14 @@ def silent(title: str, unit: str) -> Progress:
     return unseen
 
 
-def follow(items: Iterable[_Item], total: int, progress: Progress) -> Iterator[_Item]:
-    """The items; `progress` is called first and whenever the work on one of the `total` is done."""
-    progress(0, total)
-    for done, item in enumerate(items, 1):
+def follow(
+    items: Iterable[_Item], total: int, progress: Progress, before: int = 0
+) -> Iterator[_Item]:
+    """The items; `progress` is called first and whenever the work on one of the `total` is done.
+
+    before: how many of them were done by another run and are not among the items.
+    """
+    progress(before, total)
+    for done, item in enumerate(items, before + 1):
         yield item
         progress(done, total)

@@ -6,7 +6,7 @@ baseline publishes (`hsc.cam.merge`) and kept for the tagged classes only.
 Letters: C foreground classes, K tagged classes of an image, H W pixels, h w map cells.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -21,12 +21,12 @@ from hsc.base.errors import ExperimentError, HscError
 from hsc.base.progress import Progress, follow, unseen
 from hsc.cam.merge import merge_relu, merge_softmax
 from hsc.cam.network import CamNetwork, upsample
+from hsc.cam.parts import Cam, CamParts
 from hsc.data.preprocessing import normalise, resize_picture, scaled_size
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime
 from hsc.engine.sharing import in_turns
-from hsc.store import CamWriter
 
 _MERGE = {"relu": merge_relu, "softmax": merge_softmax}
 
@@ -96,25 +96,23 @@ def infer_cam(
 def infer_cams(
     network: CamNetwork,
     folder: VocFolder,
-    ids: Iterable[str],
     scales: Sequence[float],
     flip: bool,
     maps: Literal["raw", "refined"],
     merge: Literal["relu", "softmax"],
-    writer: CamWriter,
+    parts: CamParts,
     runtime: Runtime,
     progress: Progress = unseen,
     gpus: int = 1,
 ) -> None:
-    """Write the CAMs of `ids` (sorted here, as the store wants them) to an open writer.
+    """Infer the CAMs that `parts` does not have yet and leave them there.
 
     gpus: processes that share the pictures, as of `hsc.engine.sharing.in_turns`.
     """
-    ids = sorted(ids)
+    ids = parts.missing()
     work = partial(_cams, network, folder, (scales, flip, maps, merge))
     cams = in_turns(work, ids, runtime, gpus)
-    for image_id, cam, classes in follow(cams, len(ids), progress):
-        writer.add(image_id, cam, classes)
+    parts.keep(follow(cams, len(parts.ids), progress, len(parts.ids) - len(ids)))
 
 
 def _cams(
@@ -123,8 +121,8 @@ def _cams(
     how: tuple[Sequence[float], bool, Literal["raw", "refined"], Literal["relu", "softmax"]],
     ids: Sequence[str],
     runtime: Runtime,
-) -> Iterator[tuple[str, NDArray[np.float32], list[int]]]:
-    """(id, CAM (K, H, W), classes) of each picture."""
+) -> Iterator[Cam]:
+    """The CAM of each picture."""
     scales, flip, maps, merge = how
     runtime.ready(network)
     for image_id, size, batches in in_order(ScaledPictures(folder, ids, scales, flip), runtime):

@@ -12,7 +12,7 @@ from hsc.base.progress import Progress, unseen
 from hsc.data.voc import VocFolder
 
 
-def training_key(
+def resume_key(
     folder: VocFolder,
     inputs: Sequence[Path],
     settings: Sequence[Any],

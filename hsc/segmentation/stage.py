@@ -10,7 +10,7 @@ from hsc.base.progress import Bars
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
 from hsc.engine.history import write_history
-from hsc.engine.resume_key import training_key
+from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
 from hsc.engine.training import History
 from hsc.params.recipe import Recipe
@@ -44,7 +44,7 @@ def train_deeplab(
     initial = initial_file(schedule.initial_weights, network.backbone, backbone, bars)
     inputs = [*initial, *sorted(masks.glob("*.png"))]
     reading = bars("reading the inputs", "file")
-    key = training_key(folder, inputs, [network, schedule], False, seed, reading)
+    key = resume_key(folder, inputs, [network, schedule], False, seed, reading)
     resume = ResumeFile(out.states, "train_segmentation", key)
     with training_runtime() as runtime:
         history, origin = train_segmentation(

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from hsc.base.errors import HscError
+from hsc.cam import parts as cam_parts
 from hsc.cam.inference import ScaledPictures, infer_cam, infer_cams, scale_picture
 from hsc.cam.network import CamMaps
+from hsc.cam.parts import CamParts
 from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
@@ -152,11 +154,13 @@ def test_scaled_pictures(folder: VocFolder) -> None:
 
 
 def write(folder: VocFolder, path: Path, ids: list[str]) -> None:
+    parts = CamParts(path.parent, path.stem, CLASSES, ids)
+    infer_cams(
+        Seeing(), folder, scales=[0.5, 1.0], flip=True, maps="raw", merge="relu",
+        parts=parts, runtime=CPU,
+    )  # fmt: skip
     with CamWriter(path, CLASSES, "digest") as writer:
-        infer_cams(
-            Seeing(), folder, ids, scales=[0.5, 1.0], flip=True, maps="raw", merge="relu",
-            writer=writer, runtime=CPU,
-        )  # fmt: skip
+        parts.join(writer)
 
 
 def test_the_file_holds_the_tagged_classes_of_each_picture(
@@ -188,7 +192,23 @@ def test_a_failure_leaves_no_file(folder: VocFolder, tmp_path: Path) -> None:
     path = tmp_path / "cams.h5"
     with pytest.raises(HscError, match=r"z\.jpg: no such picture"):
         write(folder, path, ["a", "z"])
-    assert not path.exists()
+    assert not list(tmp_path.rglob("*.h5*"))
+
+
+def test_what_is_there_is_not_inferred_again(
+    folder: VocFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cam_parts, "_IMAGES", 2)
+    how = {"scales": [1.0], "flip": True, "maps": "raw", "merge": "relu", "runtime": CPU}
+    infer_cams(Seeing(), folder, parts=CamParts(tmp_path, "key", CLASSES, ["a", "b"]), **how)
+    shown = []
+    parts = CamParts(tmp_path, "key", CLASSES, ["a", "b", "c"])
+    infer_cams(
+        Seeing(), folder, parts=parts, progress=lambda done, total: shown.append((done, total)),
+        **how,
+    )  # fmt: skip
+    assert shown == [(2, 3), (3, 3)]
+    infer_cams(RunAway(), folder, parts=parts, **how)
 
 
 class RunAway(nn.Module):
@@ -201,9 +221,7 @@ class RunAway(nn.Module):
 
 def test_maps_that_are_not_finite_are_an_error(folder: VocFolder, tmp_path: Path) -> None:
     ids = folder.ids("train_aug")
-    with (
-        pytest.raises(HscError, match="its CAM is not finite"),
-        CamWriter(tmp_path / "cams.h5", CLASSES, "digest") as writer,
-    ):
-        infer_cams(RunAway(), folder, ids, [1.0], True, "raw", "relu", writer, CPU)
-    assert not (tmp_path / "cams.h5").exists()
+    parts = CamParts(tmp_path, "key", CLASSES, ids)
+    with pytest.raises(HscError, match="its CAM is not finite"):
+        infer_cams(RunAway(), folder, [1.0], True, "raw", "relu", parts, CPU)
+    assert not list(tmp_path.rglob("*.h5*"))

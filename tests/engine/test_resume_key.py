@@ -9,7 +9,7 @@ import pytest
 
 from hsc.base.errors import HscError
 from hsc.data.voc import VocFolder, layout, write_grey, write_mask
-from hsc.engine.resume_key import training_key
+from hsc.engine.resume_key import resume_key
 from tests.tiny_folder import tiny_folder
 from tests.watched import Watched
 
@@ -30,7 +30,7 @@ class Case:
 
     def key(self, saliency: bool = False, schedule: Schedule | None = None, **more: Any) -> str:
         settings = [schedule or Schedule()]
-        return training_key(VocFolder(self.root), [self.weights], settings, saliency, **more)
+        return resume_key(VocFolder(self.root), [self.weights], settings, saliency, **more)
 
 
 @pytest.fixture
