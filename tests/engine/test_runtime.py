@@ -1,11 +1,15 @@
 """Where a run happens, from environment variables."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from hsc.base.errors import HscError
 from hsc.engine import runtime
 from hsc.engine.runtime import Runtime, detect_runtime, idle_gpus, one_thread, seed_torch
+from tests.stage_runs import ROOT
 
 
 @pytest.fixture
@@ -152,3 +156,20 @@ def test_one_thread_and_the_caller_s_again() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+DENORMAL = """
+import torch
+from hsc.engine.runtime import detect_runtime
+detect_runtime({})
+torch.set_num_threads(2)
+print((torch.full((1 << 20,), 1e-30) * 1e-10).count_nonzero().item())
+"""
+
+
+def test_no_thread_computes_with_denormal_numbers() -> None:
+    """They make it five times as slow. Of this size each thread has a part."""
+    done = subprocess.run(
+        [sys.executable, "-c", DENORMAL], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n"
