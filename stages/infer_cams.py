@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, stage
-from hsc.base.company import wanted_processes
+from hsc.base.cli import RESUME_FOLDER, bars, gpu_stage, parameter_options, path_option
 from hsc.base.files import digest_file, digest_json
 from hsc.cam.inference import infer_cams
 from hsc.cam.network import load_cam_network
@@ -16,7 +15,7 @@ from hsc.params.reading import load
 from hsc.store import CamWriter
 
 
-@stage
+@gpu_stage
 @parameter_options
 @path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--weights", "outputs/cam.pt", "The CAM network's weights.")
@@ -43,7 +42,6 @@ def main(params: Path, recipes: Path, data: Path, weights: Path, out: Path) -> s
         parts=parts,
         runtime=runtime,
         progress=bars("CAMs", "image"),
-        gpus=wanted_processes(),
         **how.model_dump(),
     )
     digest = digest_json([digest_file(weights), how.model_dump(mode="json")])

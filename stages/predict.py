@@ -10,14 +10,14 @@ from typing import Any
 
 import click
 
-from hsc.base.cli import PATH, bars, command, parameter_options, path_option
+from hsc.base.cli import PATH, bars, gpu_command, parameter_options, path_option
 from hsc.data.pictures import find_pictures
 from hsc.params.reading import load
 from hsc.segmentation.prediction_files import check_failures, check_output, list_shares
 from hsc.sources.stage import read_kind
 
 
-@command
+@gpu_command
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
 @parameter_options
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")

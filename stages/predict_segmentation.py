@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, gpu_stage, parameter_options, path_option
 from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 
 
-@stage
+@gpu_stage
 @parameter_options
 @path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, picture_stage
 from hsc.base.download import downloads_folder
 from hsc.base.files import write_json
 from hsc.base.pool import process_count
@@ -17,7 +17,7 @@ from hsc.sources.stage import Where, make, read_kind
 from hsc.sources.summary import shown
 
 
-@stage
+@picture_stage
 @parameter_options
 @path_option("--data", "outputs/data", "Folder of the data sets; <name>/ is written in it.")
 @path_option("--metrics", "metrics/data.json", "The counts and the sources (JSON).")

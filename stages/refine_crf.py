@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hsc.base.cli import bars, parameter_options, path_option, stage
+from hsc.base.cli import bars, parameter_options, path_option, picture_stage
 from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.crf.device import crf_processes
@@ -11,7 +11,7 @@ from hsc.data.voc import VocFolder
 from hsc.params.reading import load
 
 
-@stage
+@picture_stage
 @parameter_options
 @path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--cams", "outputs/cams.h5", "The CAM file.")

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from hsc.base.cli import bars, parameter_options, path_option, stage
-from hsc.base.company import wanted_processes
+from hsc.base.cli import bars, gpu_stage, parameter_options, path_option
 from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.crf.device import crf_processes
@@ -17,7 +16,7 @@ _ADVICE = (
 )
 
 
-@stage
+@gpu_stage
 @parameter_options
 @path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--crf", "outputs/crf", "Folder of the CRF's labels.")
@@ -55,7 +54,6 @@ def _walk(
         out,
         crf_processes(),
         bars("masks", "image"),
-        wanted_processes(),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hsc.base.cli import PATH, bars, command, parameter_options, path_option
+from hsc.base.cli import PATH, bars, gpu_command, parameter_options, path_option
 from hsc.base.files import link_files
 from hsc.base.made import made_folder
 from hsc.data.voc import VocFolder
@@ -24,7 +24,7 @@ from hsc.segmentation.submission import (
 )
 
 
-@command
+@gpu_command
 @parameter_options
 @path_option("--data", "outputs/data", "Folder of the data sets.")
 @path_option("--weights", "outputs/segmentation.pt", "The segmentation network's weights.")

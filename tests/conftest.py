@@ -3,6 +3,7 @@
 Torch is imported inside the fixtures that need it, so that tests without it start at once.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,13 @@ def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HSC_RUNS", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def _denormal_numbers() -> None:
+    """What a stage that ran in this process has taken away; Hypothesis draws such numbers."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

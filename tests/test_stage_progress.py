@@ -17,7 +17,7 @@ SHOWN = {
     "prepare_data": [("pictures", "image", 16), ("reading sizes", "image", 16)],
     "prepare_backbone": [(*INPUTS, 13), ("warm-up", "step", 3), ("tag accuracy", "image", 12)],
     "train_cam": [(*INPUTS, 14), ("CAM training", "step", 6)],
-    "infer_cams": [("CAMs", "image", 12)],
+    "infer_cams": [(*INPUTS, 14), ("CAMs", "image", 12)],
     "make_seeds": [("scoring", "image", 8), ("seeds", "image", 12)],
     "refine_crf": [("CRF", "image", 12)],
     "label_affinity": [("CRF", "image", 12)],

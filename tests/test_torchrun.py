@@ -234,6 +234,6 @@ def test_batch_that_does_not_divide(start: Path, tmp_path: Path, start_two: Call
 
 def test_stages_for_one_process_refuse_more(start: Path) -> None:
     torchruns = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
-    result = run_here(stage("infer_cams"), start, **torchruns)
+    result = run_here(stage("make_seeds"), start, **torchruns)
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: torchrun: 2 processes, but this step takes one")

@@ -1,9 +1,9 @@
 """What every script shares: options, error texts, progress, the summary line, the run's record.
 
-A script is a click command decorated with `stage` or `training_stage` where it is a stage of the
-pipeline, and with `command` where people run it. Problems the user can mend (`HscError`, a full
-disk, too little memory) end as one line on stderr, another that names the document that helps, and
-exit code 1; anything else is a bug and keeps its traceback.
+A script is a click command decorated with `stage` or another of its kind where it is a stage of the
+pipeline, with `command` or another of its kind where people run it. Problems the user can mend
+(`HscError`, a full disk, too little memory) end as one line on stderr, another that names the
+document that helps, and exit code 1; anything else is a bug and keeps its traceback.
 """
 
 import functools
@@ -23,6 +23,7 @@ from hsc.base.launch import read_place
 from hsc.base.machine_problems import describe_problem
 from hsc.base.progress import Progress, unseen
 from hsc.base.run_record import measure, product_bytes, records_folder, write_record
+from hsc.base.sharing import with_helpers
 from hsc.base.shown_progress import LogLines, TerminalBar
 
 PATH = click.Path(path_type=Path)
@@ -71,11 +72,34 @@ def stage(function: Callable[..., str]) -> click.Command:
 
 
 def training_stage(function: Callable[..., str]) -> click.Command:
-    """As `stage`, but several processes may share the work; the first one tells the end.
+    """As `stage`, but several processes run it together; the first one tells the end.
 
     `HSC_GPUS` has the command start them (`hsc.base.company`).
     """
-    return _command(function, _file_name(function), shared=True)
+    return _command(function, _file_name(function), by_gpus=True)
+
+
+def gpu_stage(function: Callable[..., str]) -> click.Command:
+    """As `stage`, but other processes may help with the pictures (`hsc.base.sharing`).
+
+    `HSC_GPUS` has the command start them.
+    """
+    return _command(_helped(function), _file_name(function), by_gpus=True)
+
+
+def gpu_command(function: Callable[..., str]) -> click.Command:
+    """As `command`, with help as of `gpu_stage`."""
+    return _command(_helped(function), by_gpus=True)
+
+
+def picture_stage(function: Callable[..., str]) -> click.Command:
+    """As `gpu_stage` for work that needs no GPU: torchrun alone starts the others."""
+    return _command(_helped(function), _file_name(function))
+
+
+def picture_command(function: Callable[..., str]) -> click.Command:
+    """As `command`, with help as of `picture_stage`."""
+    return _command(_helped(function))
 
 
 def refuse_company() -> None:
@@ -95,13 +119,21 @@ def _by_itself(function: Callable[..., str]) -> Callable[..., str]:
     return run
 
 
+def _helped(function: Callable[..., str]) -> Callable[..., str | None]:
+    @functools.wraps(function)
+    def run(**options: Any) -> str | None:
+        return with_helpers(functools.partial(function, **options))
+
+    return run
+
+
 def _file_name(function: Callable[..., str]) -> str:
     """Of `python -m stages.x` no module is called so: it is `__main__`."""
-    return Path(function.__code__.co_filename).stem
+    return Path(inspect.unwrap(function).__code__.co_filename).stem
 
 
 def _command(
-    function: Callable[..., str], recorded_as: str | None = None, shared: bool = False
+    function: Callable[..., str | None], recorded_as: str | None = None, by_gpus: bool = False
 ) -> click.Command:
     script = Path(inspect.unwrap(function).__code__.co_filename)
 
@@ -109,7 +141,7 @@ def _command(
     def run(**options: Any) -> None:
         start = time.monotonic()
         try:
-            if shared and (count := wanted_processes()) > 1:
+            if by_gpus and (count := wanted_processes()) > 1:
                 own = [sys.executable, "-m", f"{script.parent.name}.{script.stem}", *sys.argv[1:]]
                 click.get_current_context().exit(start_processes(own, count))
             end_with_starter()

@@ -1,4 +1,4 @@
-"""A training in several processes by one variable: `HSC_GPUS=4 dvc repro`, or `all`.
+"""A command in several processes by one variable: `HSC_GPUS=4 dvc repro`, or `all`.
 
 The stage's command starts itself once a GPU and waits. The processes are told their places as
 torchrun does it (`hsc.base.launch`), so nothing else knows who started them. An error is told once;

@@ -20,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
 from hsc.base.errors import HscError, MachineError
+from hsc.base.launch import read_place
 from hsc.base.memory import keep_freed_memory
 
 Item = TypeVar("Item")
@@ -35,16 +36,21 @@ _AHEAD = 4  # items in flight for each worker: enough that none waits, few enoug
 def process_count(environment: Mapping[str, str] = os.environ) -> int:
     """The number of worker processes: `HSC_PROCESSES`, or one for each CPU that we may use.
 
-    Raises HscError unless it is a number from 1.
+    Of several processes of a machine that share the work each has its part of the CPUs. Raises
+    HscError unless it is a number from 1.
     """
     text = environment.get("HSC_PROCESSES", "").strip()
     if not text:
-        if hasattr(os, "sched_getaffinity"):
-            return len(os.sched_getaffinity(0))
-        return os.cpu_count() or 1
+        return max(1, _cpus() // read_place(environment).local_processes)
     if not text.isdecimal() or int(text) < 1:
         raise MachineError(f"HSC_PROCESSES: {text!r} is no number of processes; use 1, 2, ...")
     return int(text)
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def map_ordered(

@@ -19,14 +19,14 @@ from torch.utils.data import Dataset
 
 from hsc.base.errors import ExperimentError, HscError
 from hsc.base.progress import Progress, follow, unseen
+from hsc.base.sharing import in_turns
 from hsc.cam.merge import merge_relu, merge_softmax
 from hsc.cam.network import CamNetwork, upsample
 from hsc.cam.parts import Cam, CamParts
 from hsc.data.preprocessing import normalise, resize_picture, scaled_size
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
-from hsc.engine.runtime import Runtime
-from hsc.engine.sharing import in_turns
+from hsc.engine.runtime import Runtime, detect_runtime
 
 _MERGE = {"relu": merge_relu, "softmax": merge_softmax}
 
@@ -103,15 +103,11 @@ def infer_cams(
     parts: CamParts,
     runtime: Runtime,
     progress: Progress = unseen,
-    gpus: int = 1,
 ) -> None:
-    """Infer the CAMs that `parts` does not have yet and leave them there.
-
-    gpus: processes that share the pictures, as of `hsc.engine.sharing.in_turns`.
-    """
+    """Infer the CAMs that `parts` does not have yet and leave them there."""
     ids = parts.missing()
     work = partial(_cams, network, folder, (scales, flip, maps, merge))
-    cams = in_turns(work, ids, runtime, gpus)
+    cams = in_turns(work, ids, [runtime], [detect_runtime])
     parts.keep(follow(cams, len(parts.ids), progress, len(parts.ids) - len(ids)))
 
 

@@ -1,16 +1,14 @@
 """The CAMs of an inference that may be killed, kept in parts until all are there."""
 
-import contextlib
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hsc.base.behind import behind
 from hsc.base.errors import HscError
 from hsc.store import CamReader, CamWriter
 
@@ -18,7 +16,6 @@ Cam = tuple[str, NDArray[np.float32], list[int]]
 """An image's id, its CAM (K, H, W) in [0, 1] and its K class indices"""
 
 _IMAGES = 64  # of a part: what a kill loses at most
-_BEHIND = 4  # images that wait to be written
 
 
 class CamParts:
@@ -51,7 +48,7 @@ class CamParts:
         coming = iter(cams)
         for path, ids in self._parts:
             if not path.exists():
-                with CamWriter(path, self._names, "") as writer, _behind(writer.add) as add:
+                with CamWriter(path, self._names, "") as writer, behind(writer.add) as add:
                     for cam in islice(coming, len(ids)):
                         add(*cam)
         next(coming, None)  # what stands behind the last of them is run too
@@ -68,19 +65,3 @@ class CamParts:
     def clear(self) -> None:
         """Delete the parts, once the whole is written."""
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _behind(work: Callable[..., None]) -> Iterator[Callable[..., None]]:
-    """Yield a function that has `work` done by another thread, call by call in their order."""
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        begun: deque[Future[None]] = deque()
-
-        def later(*arguments: object) -> None:
-            begun.append(thread.submit(work, *arguments))
-            if len(begun) > _BEHIND:
-                begun.popleft().result()
-
-        yield later
-        for one in begun:
-            one.result()

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from hsc.base.errors import HscError
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, follow, unseen
+from hsc.base.sharing import in_turns
 from hsc.crf.dense import cam_probabilities, refine_cam, refine_labels, refine_probabilities
-from hsc.crf.device import usable_device
+from hsc.crf.device import crf_processes, usable_device
 from hsc.data.classes import BACKGROUND
 from hsc.data.label_maps import read_labels
 from hsc.data.voc import VocFolder, write_mask
@@ -62,6 +63,20 @@ def refine_all(
     by: the CRF, or PAR, which has its iterations, start and alpha but not its kernels.
     """
     ids = folder.ids("train_aug")
+    work = partial(_refined, folder, cams, seeds, params, by)
+    return write_all(ids, in_turns(work, ids, [processes], [crf_processes]), output, progress)
+
+
+def _refined(
+    folder: VocFolder,
+    cams: Path,
+    seeds: Path,
+    params: CrfParams,
+    by: Literal["crf", "par"],
+    ids: Sequence[str],
+    processes: int,
+) -> Iterator[NDArray[np.uint8]]:
+    """The refined labels of each picture."""
     if params.unary == "labels":
         tasks = _seed_tasks(folder, seeds, ids)
         refine = partial(_refine_seed, num_labels=folder.num_classes + 1)
@@ -70,8 +85,7 @@ def refine_all(
         refine = _refine_cam
     if by == "par":
         refine = _par_seed if params.unary == "labels" else _par_cam
-    refine = partial(refine, params=params)
-    return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
+    yield from map_ordered(partial(refine, params=params), tasks, processes)
 
 
 @naming_the_picture

@@ -8,6 +8,7 @@ several processes do.
 Letters: K tagged classes of an image, H W pixels.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from numpy.typing import NDArray
 
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, unseen
+from hsc.base.sharing import in_turns
 from hsc.crf.dense import CrfConfig, cam_probabilities, refine_probabilities
+from hsc.crf.device import crf_processes
 from hsc.crf.stage import Task, cam_tasks, naming_the_picture, write_all
 from hsc.data.classes import BACKGROUND, IGNORE
 from hsc.data.voc import VocFolder
@@ -78,9 +81,18 @@ def label_all(
 ) -> int:
     """Write what AffinityNet learns from of `train_aug`; returns how many."""
     ids = folder.ids("train_aug")
-    label = partial(_label_cam, alphas=alphas, config=params)
-    results = map_ordered(label, cam_tasks(folder, cams, ids), processes)
-    return write_all(ids, results, output, progress)
+    work = partial(_labels, folder, cams, partial(_label_cam, alphas=alphas, config=params))
+    return write_all(ids, in_turns(work, ids, [processes], [crf_processes]), output, progress)
+
+
+def _labels(
+    folder: VocFolder,
+    cams: Path,
+    label: Callable[[Task], NDArray[np.uint8]],
+    ids: Sequence[str],
+    processes: int,
+) -> Iterator[NDArray[np.uint8]]:
+    yield from map_ordered(label, cam_tasks(folder, cams, ids), processes)
 
 
 @naming_the_picture

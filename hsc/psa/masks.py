@@ -18,13 +18,14 @@ from torch.utils.data import Dataset
 from hsc.base.errors import HscError
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, unseen
+from hsc.base.sharing import in_turns
 from hsc.crf.dense import cam_probabilities
+from hsc.crf.device import crf_processes
 from hsc.crf.stage import Task, refine_scores, score_labels, write_all
 from hsc.data.preprocessing import normalise
 from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
-from hsc.engine.runtime import Runtime, one_thread
-from hsc.engine.sharing import in_turns
+from hsc.engine.runtime import Runtime, detect_runtime, one_thread
 from hsc.params.recipe import CrfParams, WalkParams
 from hsc.psa.network import AffinityNetwork, load_affinity_network
 from hsc.psa.random_walk import walk_cam
@@ -41,24 +42,38 @@ def refine_masks(
     output: Path,
     processes: int,
     progress: Progress = unseen,
-    gpus: int = 1,
 ) -> int:
     """Write the pseudo labels of `train_aug` to `output`; returns how many.
 
-    weights: the affinity network. processes: of the CRF. gpus: processes that share the walk, as of
-    `hsc.engine.sharing.in_turns`. Raises HscError for files that are missing, damaged or of another
-    data set, and for affinities that are not finite.
+    weights: the affinity network. processes: of the CRF. Raises HscError for files that are
+    missing, damaged or of another data set, and for affinities that are not finite.
     """
     network, spec = load_affinity_network(weights)
     ids = folder.ids("train_aug")
-    work = partial(walk_all, network, spec["output_stride"], folder, cams, walk)
-    tasks = in_turns(work, ids, runtime, gpus)
+    work = partial(_labels, network, spec["output_stride"], folder, cams, walk, crf)
+    results = in_turns(work, ids, [runtime, processes], [detect_runtime, crf_processes])
+    return write_all(ids, results, output, progress)
+
+
+def _labels(
+    network: AffinityNetwork,
+    stride: int,
+    folder: VocFolder,
+    cams: Path,
+    walk: WalkParams,
+    crf: CrfParams,
+    ids: Sequence[str],
+    runtime: Runtime,
+    processes: int,
+) -> Iterator[NDArray[np.uint8]]:
+    """Pseudo labels (H, W) of each picture."""
+    tasks = walk_all(network, stride, folder, cams, walk, ids, runtime)
     if not walk.crf:
-        results = (score_labels(scores, classes) for _, _, scores, classes in tasks)
-        return write_all(ids, results, output, progress)
+        yield from (score_labels(scores, classes) for _, _, scores, classes in tasks)
+        return
     refine = partial(refine_scores, params=crf, num_labels=folder.num_classes + 1)
     with one_thread():
-        return write_all(ids, map_ordered(refine, tasks, processes), output, progress)
+        yield from map_ordered(refine, tasks, processes)
 
 
 @torch.no_grad()

@@ -13,16 +13,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hsc.base.company import wanted_processes
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, follow, unseen
+from hsc.base.sharing import in_turns
 from hsc.cam.inference import ScaledPictures
 from hsc.crf.dense import CrfConfig, refine_prediction
 from hsc.crf.device import crf_processes
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
-from hsc.engine.sharing import in_turns
 from hsc.nets.segmentation import SegmentationNetwork, load_segmentation
 from hsc.nets.weights import check_classes
 from hsc.params.segmentation import PredictParams
@@ -66,44 +65,53 @@ def predict_labels(
     progress: Progress = unseen,
     crf: CrfConfig | None = None,
     processes: int = 1,
-    gpus: int = 1,
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield `(id, labels (H, W) uint8)` for each picture, in order.
 
     With `crf` they are those of a dense CRF on the softmax, in `processes` processes while this one
-    goes on with the network; without, those of the largest logit. gpus: processes that share the
-    pictures, as of `hsc.engine.sharing.in_turns`.
+    goes on with the network; without, those of the largest logit.
     """
-    work = partial(_outputs, network, folder, scales, flip, crf is not None)
-    outputs = in_turns(work, ids, runtime, gpus)
-    if crf is None:
-        yield from follow(zip(ids, outputs, strict=True), len(ids), progress)
-        return
-    tasks = ((folder.image(image_id), found) for image_id, found in zip(ids, outputs, strict=True))
-    with one_thread():
-        labels = map_ordered(partial(refine_prediction, config=crf), tasks, processes)
-        yield from follow(zip(ids, labels, strict=True), len(ids), progress)
+    work = partial(_labels, network, folder, scales, flip, crf)
+    labels = in_turns(work, ids, [runtime, processes], [detect_runtime, crf_processes])
+    yield from follow(zip(ids, labels, strict=True), len(ids), progress)
 
 
-def _outputs(
+def _labels(
     network: SegmentationNetwork,
     folder: VocFolder,
     scales: Sequence[float],
     flip: bool,
-    probabilities: bool,
+    crf: CrfConfig | None,
     ids: Sequence[str],
     runtime: Runtime,
-) -> Iterator[NDArray]:
-    """Of each picture labels (H, W) uint8 or probabilities (C+1, H, W) float32."""
+    processes: int,
+) -> Iterator[NDArray[np.uint8]]:
+    """Labels (H, W) of each picture."""
+    logits = _logits(network, folder, scales, flip, ids, runtime)
+    if crf is None:
+        yield from (found.argmax(dim=0).to(torch.uint8).cpu().numpy() for found in logits)
+        return
+    found = (each.softmax(dim=0).contiguous().cpu().numpy() for each in logits)
+    tasks = zip(map(folder.image, ids), found, strict=True)
+    with one_thread():
+        yield from map_ordered(partial(refine_prediction, config=crf), tasks, processes)
+
+
+def _logits(
+    network: SegmentationNetwork,
+    folder: VocFolder,
+    scales: Sequence[float],
+    flip: bool,
+    ids: Sequence[str],
+    runtime: Runtime,
+) -> Iterator[Tensor]:
+    """(C+1, H, W) float32 of each picture, on the device."""
     runtime.ready(network)
     for _, size, batches in in_order(ScaledPictures(folder, ids, scales, flip), runtime):
         moved = [batch.to(runtime.device, non_blocking=True) for batch in batches]
         with runtime.autocast():
             logits = predict_logits(network, moved, tuple(size))
-        if probabilities:
-            yield logits.softmax(dim=0).contiguous().cpu().numpy()
-        else:
-            yield logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        yield logits
 
 
 def predict_split(
@@ -121,7 +129,7 @@ def predict_split(
     check_classes(weights, spec, folder.class_names)
     yield from predict_labels(
         network, folder, folder.ids(split), how.scales, how.flip, detect_runtime(), progress,
-        how.crf, crf_processes(), wanted_processes(),
+        how.crf, crf_processes(),
     )  # fmt: skip
 
 

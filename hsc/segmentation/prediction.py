@@ -23,11 +23,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from hsc.base.company import wanted_processes
 from hsc.base.errors import HscError, PredictionError
 from hsc.base.machine_problems import is_out_of_memory
 from hsc.base.pool import map_ordered, process_count
 from hsc.base.progress import Progress, follow, unseen
+from hsc.base.sharing import in_turns
 from hsc.crf.device import crf_processes
 from hsc.data.deep_pictures import common_depth
 from hsc.data.picture_problems import opened
@@ -35,7 +35,6 @@ from hsc.data.pictures import read_picture, shrink_picture, shrunk_size
 from hsc.data.preprocessing import MEAN, STD, resize_picture, scaled_size
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime, one_thread
-from hsc.engine.sharing import in_turns
 from hsc.nets.segmentation import SegmentationNetwork, load_segmentation
 from hsc.params.segmentation import PredictParams
 from hsc.segmentation.inference import predict_batch
@@ -189,18 +188,20 @@ def predict_with_weights(
     names = ["background", *spec["class_names"]]
     runtime = detect_runtime()
     output = Output(folder, how.crf, max_side, overlays)
-    if output.crf is not None:
-        processes = crf_processes()
-    else:  # On a CPU the network has the cores, and writing alone is not worth processes.
-        processes = 1 if runtime.device.type == "cpu" else process_count()
     make_folder(folder / OVERLAYS if overlays else folder)
     write_legend(folder, names)
-    results = predict_pictures(
-        network, paths, how, output, runtime, batch, min(processes, len(paths)), progress,
-        wanted_processes(),
-    )  # fmt: skip
+    processes = min(_processes(output.crf is not None), len(paths))
+    results = predict_pictures(network, paths, how, output, runtime, batch, processes, progress)
     write_shares(folder, (found for found in results if isinstance(found, Summary)), names)
     return results, names
+
+
+def _processes(crf: bool) -> int:
+    """How many refine and write."""
+    if crf:
+        return crf_processes()
+    # On a CPU the network has the cores, and writing alone is not worth processes.
+    return 1 if detect_runtime().device.type == "cpu" else process_count()
 
 
 def predict_pictures(
@@ -212,41 +213,44 @@ def predict_pictures(
     batch: int | None = None,
     processes: int = 1,
     progress: Progress = unseen,
-    gpus: int = 1,
 ) -> list[Summary | Failure]:
     """Predict pictures and write the results, each whole as soon as it is there.
 
     how: its scales and its flip; the CRF is the output's. batch: as of `plan_batches`. processes:
-    that refine and write. gpus: processes that share the batches, as of
-    `hsc.engine.sharing.in_turns`. Pictures of 16 bits are seen at one scale, their `common_depth`.
+    that refine and write. Pictures of 16 bits are seen at one scale, their `common_depth`.
     Returns one result for each path, in their order.
     """
     chunks = plan_batches(paths, batch, output.max_side, runtime)
-    shown = how, output.max_side, common_depth(paths), output.crf is not None
-    work = partial(_predict_chunks, network, shown)
-    predictions = itertools.chain.from_iterable(in_turns(work, chunks, runtime, gpus))
-    # As predict_segmentation does: then the labels are the same to the bit.
-    with one_thread() if output.crf is not None else nullcontext():
-        found = map_ordered(partial(finish, output=output), predictions, processes)
-        results = {result.path: result for result in follow(found, len(paths), progress)}
+    work = partial(_predict_chunks, network, how, common_depth(paths), output)
+    there = [detect_runtime, partial(_processes, output.crf is not None)]
+    found = itertools.chain.from_iterable(in_turns(work, chunks, [runtime, processes], there))
+    results = {result.path: result for result in follow(found, len(paths), progress)}
     return [results[path] for path in paths]
 
 
 def _predict_chunks(
     network: SegmentationNetwork,
-    shown: tuple[PredictParams, int | None, int | None, bool],
+    how: PredictParams,
+    depth: int | None,
+    output: Output,
     chunks: Sequence[Sequence[Path]],
     runtime: Runtime,
-) -> Iterator[list[Prediction | Failure]]:
-    """Of each chunk the predictions of its pictures."""
-    how, max_side, depth, probabilities = shown
+    processes: int,
+) -> Iterator[list[Summary | Failure]]:
+    """Of each chunk the results of its pictures, which are written."""
+    with_crf = output.crf is not None
     runtime.ready(network)
-    for items in in_order(PictureBatches(chunks, how.scales, max_side, depth), runtime):
-        yield [
-            prediction
-            for item in items
-            for prediction in _predict(network, item, how.flip, probabilities, runtime)
-        ]
+    batches = in_order(PictureBatches(chunks, how.scales, output.max_side, depth), runtime)
+    predictions = (
+        prediction
+        for items in batches
+        for item in items
+        for prediction in _predict(network, item, how.flip, with_crf, runtime)
+    )
+    # As predict_segmentation does: then the labels are the same to the bit.
+    with one_thread() if with_crf else nullcontext():
+        found = map_ordered(partial(finish, output=output), predictions, processes)
+        yield from (list(itertools.islice(found, len(chunk))) for chunk in chunks)
 
 
 def _predict(

@@ -5,6 +5,7 @@ Either way the whole folder `Saliency/` is written, or nothing: it takes the pla
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -14,19 +15,19 @@ from PIL import Image
 
 from hsc.base.errors import SaliencyError
 from hsc.base.files import atomic_folder
-from hsc.base.pool import map_ordered
+from hsc.base.pool import map_ordered, process_count
 from hsc.base.problems import some
 from hsc.base.progress import Bars, Progress, follow, silent, unseen
+from hsc.base.sharing import in_turns
 from hsc.data import voc
 from hsc.data.deep_pictures import is_deep
 from hsc.data.picture_problems import opened
 from hsc.data.pictures import upright
-from hsc.sources.saliency_estimate import METHOD, estimate, sharpen
+from hsc.sources.saliency_estimate import METHOD, estimate
 from hsc.sources.unpack import unpack
 
 __all__ = [
     "METHOD", "check_highest", "estimate", "read_map", "unpack_published", "write_estimated",
-    "write_sharpened",
 ]  # fmt: skip
 
 _SAVE_IT = "save the map as an 8-bit grey PNG, 255 for what is salient"
@@ -44,25 +45,17 @@ def write_estimated(
     """
     data = voc.VocFolder(root)
     with atomic_folder(_folder(data)) as target:
-        pairs = ((data.image_path(i), target / data.saliency_path(i).name) for i in ids)
-        for _ in follow(map_ordered(_estimate_one, pairs, processes), len(ids), progress):
+        work = partial(_estimates, data, target)
+        written = in_turns(work, ids, [processes], [process_count])
+        for _ in follow(written, len(ids), progress):
             """Written where it is made."""
 
 
-def write_sharpened(
-    data: voc.VocFolder,
-    rough: Iterable[tuple[str, NDArray[np.float32]]],
-    target: Path,
-    processes: int = 1,
-) -> Iterator[str]:
-    """Write `<id>.png`, 8-bit grey, to the folder `target` for each pair of id and rough map.
-
-    rough: (H, W) float in [0, 1], of the size of the data set's picture (`sharpen`). processes: as
-    in `write_estimated`. Yields each id when its map is written.
-    Raises HscError for a picture that is missing or damaged, and where OpenCV is not installed.
-    """
-    tasks = ((image_id, data.image_path(image_id), scores, target) for image_id, scores in rough)
-    yield from map_ordered(_sharpen_one, tasks, processes)
+def _estimates(
+    data: voc.VocFolder, target: Path, ids: Sequence[str], processes: int
+) -> Iterator[None]:
+    pairs = ((data.image_path(i), target / data.saliency_path(i).name) for i in ids)
+    yield from map_ordered(_estimate_one, pairs, processes)
 
 
 def unpack_published(source: Path, root: Path, ids: Sequence[str], bars: Bars = silent) -> None:
@@ -122,12 +115,6 @@ def _folder(data: voc.VocFolder) -> Path:
 def _estimate_one(paths: tuple[Path, Path]) -> None:
     picture, target = paths
     voc.write_grey(target, estimate(voc.read_image(picture)))
-
-
-def _sharpen_one(task: tuple[str, Path, NDArray[np.float32], Path]) -> str:
-    image_id, picture, rough, target = task
-    voc.write_grey(target / f"{image_id}.png", sharpen(voc.read_image(picture), rough))
-    return image_id
 
 
 class _MapNames:

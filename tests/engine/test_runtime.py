@@ -129,6 +129,7 @@ def test_autocast(bf16: bool, expected: torch.dtype) -> None:
 
 def test_seed_torch() -> None:
     was = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
     try:
         seed_torch(3)
         first = torch.rand(4)
@@ -140,7 +141,7 @@ def test_seed_torch() -> None:
         seed_torch(4)
         assert not torch.equal(torch.rand(4), first)
     finally:
-        torch.use_deterministic_algorithms(was)
+        torch.use_deterministic_algorithms(was, warn_only=warned)
 
 
 def test_one_thread_and_the_caller_s_again() -> None:
