@@ -28,6 +28,8 @@ from hsc.data.voc import VocFolder
 from hsc.engine.loading import in_order
 from hsc.engine.runtime import Runtime, detect_runtime
 
+_PIXELS = 1 << 19
+"""That the network is shown at once. A larger picture and its flip are no faster together."""
 _MERGE = {"relu": merge_relu, "softmax": merge_softmax}
 
 
@@ -80,17 +82,23 @@ def infer_cam(
     """
     found = []
     for batch in batches:
-        output = network(batch, refine=maps == "refined")  # the PCM is the dearer half
-        chosen = output.cam if maps == "raw" else output.refined
-        if chosen is None:
-            raise ExperimentError(
-                "infer_cams: maps: refined, but this network has no PCM; use maps: raw"
-            )
+        together = max(1, _PIXELS // batch[0, 0].numel())
+        chosen = torch.cat([_maps(network, part, maps) for part in batch.split(together)])
         if merge == "relu":  # SEAM's network brings its maps to the picture that it was given
             chosen = upsample(chosen, tuple(batch.shape[2:]))
         found.append(chosen[0].float())
         found += [mirrored.flip(2).float() for mirrored in chosen[1:]]
     return _MERGE[merge](found, classes, size)
+
+
+def _maps(network: CamNetwork, batch: Tensor, maps: Literal["raw", "refined"]) -> Tensor:
+    output = network(batch, refine=maps == "refined")  # the PCM is the dearer half
+    chosen = output.cam if maps == "raw" else output.refined
+    if chosen is None:
+        raise ExperimentError(
+            "infer_cams: maps: refined, but this network has no PCM; use maps: raw"
+        )
+    return chosen
 
 
 def infer_cams(

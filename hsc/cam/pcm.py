@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hsc.nets.backbone import Features
 
 _EPS = 1e-5
-_BLOCK = 1 << 28  # values of the affinity at a time: 1 GiB
+_BLOCK = 1 << 26  # values of the affinity at a time: 256 MiB
 
 
 def prepare_cam(cam: Tensor) -> Tensor:

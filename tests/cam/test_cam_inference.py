@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hsc.base.errors import HscError
+from hsc.cam import inference as cam_inference
 from hsc.cam import parts as cam_parts
 from hsc.cam.inference import ScaledPictures, infer_cam, infer_cams, scale_picture
 from hsc.cam.network import CamMaps
@@ -138,6 +139,28 @@ def test_refined_maps_without_a_pcm_are_an_error() -> None:
     batches = scale_picture(picture(), [1.0], flip=True)
     with pytest.raises(HscError, match="maps: refined, but this network has no PCM; use maps: raw"):
         infer_cam(Blind(), batches, [1], (6, 8), "refined", "relu")
+
+
+class Counting(Seeing):
+    """Notes how many pictures it sees at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[int] = []
+
+    def forward(self, image: Tensor, refine: bool = True) -> CamMaps:
+        self.seen.append(len(image))
+        return super().forward(image, refine)
+
+
+def test_a_large_picture_is_seen_without_its_flip(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = scale_picture(picture(), [0.5, 1.0, 2.0], flip=True)
+    network = Counting()
+    together = infer_cam(network, batches, [1, 3], (6, 8), "refined", "relu")
+    assert network.seen == [2, 2, 2]
+    monkeypatch.setattr(cam_inference, "_PIXELS", 2 * 6 * 8)
+    assert torch.equal(infer_cam(network, batches, [1, 3], (6, 8), "refined", "relu"), together)
+    assert network.seen[3:] == [2, 2, 1, 1]
 
 
 @pytest.fixture
