@@ -2,8 +2,8 @@
 
 The losses of a method are of the whole batch (prototypes, pairs of pictures, shares of the
 strongest pixels), so every process computes them on everybody's maps: `gather` what the networks
-said of the own share of the batch, compute the same loss everywhere, `average_gradients` after
-`backward`. That gives the gradients of a single process that has the whole batch.
+said of the own share of the batch, compute the same loss everywhere, average the gradients
+(`GradientAverage`). That gives the gradients of a single process that has the whole batch.
 
 `process_group` joins the processes that torchrun started.
 
@@ -11,12 +11,14 @@ Letters: N batch, W processes.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn import Parameter
 
 from hsc.base.launch import Place
 
@@ -86,37 +88,79 @@ def gather(own: Tensor) -> Tensor:
     return own if processes() == 1 else _Gather.apply(own)
 
 
-def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
-    """Replace each gradient by its mean over the processes; alone, leave it as it is.
+class GradientAverage:
+    """Replaces each gradient by its mean over the processes; alone, leaves it as it is.
 
-    A parameter without a gradient is left out, which has to be so in every process. Many gradients
-    go in one message, and the next message is made while it is on its way.
+    A context manager around the steps of a training. Many gradients go in one message, the last
+    layers' first; from the second step on a message is sent as soon as its gradients are there,
+    while the backward pass goes on. A parameter without a gradient is left out, which has to be so
+    in every process.
     """
-    if processes() == 1:
-        return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    sent = []
-    for bucket in _buckets(gradients):
-        flat = torch.cat([gradient.flatten() for gradient in bucket])
-        sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
-    for bucket, flat, message in sent:
-        message.wait()
-        flat /= processes()
-        sizes = [gradient.numel() for gradient in bucket]
-        for gradient, mean in zip(bucket, flat.split(sizes), strict=True):
-            gradient.copy_(mean.view(gradient.shape))
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self._parameters = [each for each in parameters if each.requires_grad][::-1]
+        self._planned: list[list[Parameter]] = []  # messages, in their order
+        self._begun = 0  # how many of them are sent in this step
+        self._ready: set[Parameter] = set()
+        self._sent: list[tuple[list[Parameter], Tensor, Any]] = []
+        self._hooks: list[Any] = []
+
+    def __enter__(self) -> Self:
+        if processes() > 1:
+            self._hooks = [
+                each.register_post_accumulate_grad_hook(self._note) for each in self._parameters
+            ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def finish(self) -> None:
+        """After each backward pass: from here on the gradients are their means."""
+        if processes() == 1:
+            return
+        known = set(itertools.chain.from_iterable(self._planned))
+        new = [each for each in self._parameters if each in self._ready and each not in known]
+        self._planned += _buckets(new)
+        for bucket in self._planned[self._begun :]:
+            self._send([each for each in bucket if each in self._ready])
+        for bucket, flat, message in self._sent:
+            message.wait()
+            _take_means(bucket, flat / processes())
+        self._begun, self._ready, self._sent = 0, set(), []
+
+    def _note(self, parameter: Parameter) -> None:
+        """Its gradient is there: send every message that waited for it, none before its turn."""
+        self._ready.add(parameter)
+        while self._begun < len(self._planned) and self._ready.issuperset(
+            self._planned[self._begun]
+        ):
+            self._send(self._planned[self._begun])
+
+    def _send(self, bucket: list[Parameter]) -> None:
+        self._begun += 1
+        if bucket:
+            flat = torch.cat([each.grad.flatten() for each in bucket])
+            self._sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
 
 
-def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Gradients in their order, of one type, up to a size a list; a larger one is alone."""
+def _take_means(bucket: Sequence[Parameter], means: Tensor) -> None:
+    sizes = [each.numel() for each in bucket]
+    for each, mean in zip(bucket, means.split(sizes), strict=True):
+        each.grad.copy_(mean.view(each.shape))
+
+
+def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors in their order, of one type, up to a size a list; a larger one is alone."""
     bucket: list[Tensor] = []
     held = 0
-    for gradient in gradients:
-        held += gradient.nbytes
-        if bucket and (held > _BUCKET or gradient.dtype != bucket[0].dtype):
+    for tensor in tensors:
+        held += tensor.nbytes
+        if bucket and (held > _BUCKET or tensor.dtype != bucket[0].dtype):
             yield bucket
-            bucket, held = [], gradient.nbytes
-        bucket.append(gradient)
+            bucket, held = [], tensor.nbytes
+        bucket.append(tensor)
     if bucket:
         yield bucket
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from hsc.base.distributed import average_gradients, gather
+from hsc.base.distributed import GradientAverage, gather
 from hsc.base.errors import HscError, MachineError
 from hsc.base.progress import Bars, silent
 from hsc.engine.checkpoints import ResumeFile
@@ -67,26 +67,27 @@ def train(
     check_start(start, resume, runtime)
     progress = bars(title, "step")
     progress(start, steps)
-    for step, batch in enumerate(batches(start), start=start):
-        lr = rate(step)
-        set_rate(optimiser, lr)
-        moved = {key: _move(value, runtime.device) for key, value in batch.items()}
-        with runtime.autocast():
-            terms = objective.losses(moved)
-        values = _values(terms, title, step)
-        optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        average_gradients(objective.parameters())
-        if clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(objective.parameters(), clip_norm)
-        optimiser.step()
-        objective.commit()
-        history.append({"step": step, "lr": lr, **values})
-        if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
-            _check_parameters(objective, title, step)
-            if step + 1 < steps:
-                _keep(objective, optimiser, resume, step + 1, history)
-        progress(step + 1, steps, **{"loss": values["loss"], "lr": lr} | values)
+    with GradientAverage(objective.parameters()) as average:
+        for step, batch in enumerate(batches(start), start=start):
+            lr = rate(step)
+            set_rate(optimiser, lr)
+            moved = {key: _move(value, runtime.device) for key, value in batch.items()}
+            with runtime.autocast():
+                terms = objective.losses(moved)
+            values = _values(terms, title, step)
+            optimiser.zero_grad(set_to_none=True)
+            terms["loss"].backward()
+            average.finish()
+            if clip_norm is not None:
+                torch.nn.utils.clip_grad_norm_(objective.parameters(), clip_norm)
+            optimiser.step()
+            objective.commit()
+            history.append({"step": step, "lr": lr, **values})
+            if (step + 1) % checkpoint_every == 0 or step + 1 == steps:
+                _check_parameters(objective, title, step)
+                if step + 1 < steps:
+                    _keep(objective, optimiser, resume, step + 1, history)
+            progress(step + 1, steps, **{"loss": values["loss"], "lr": lr} | values)
     return history
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, multiprocessing
 
 from hsc.base import distributed
-from hsc.base.distributed import average_gradients, gather, own_share, processes
+from hsc.base.distributed import GradientAverage, gather, own_share, processes
 from hsc.base.errors import HscError
 from hsc.data.stream import StepSampler
 from hsc.engine.checkpoints import ResumeFile
@@ -52,13 +52,14 @@ def two_steps(run: MethodChoice, network: NetworkParams, params: TrainCamParams)
     torch.manual_seed(3)
     method = build_method(CLASSES, run, network, params).double().train()
     refined = count_refined(method.contrast)
-    for seed in (0, 1):
-        method.zero_grad()
-        batch = make_batch(seed)
-        terms = method.losses({name: own_share(value) for name, value in batch.items()})
-        terms["loss"].backward()
-        average_gradients(method.parameters())
-        method.commit()
+    with GradientAverage(method.parameters()) as average:
+        for seed in (0, 1):
+            method.zero_grad()
+            batch = make_batch(seed)
+            terms = method.losses({name: own_share(value) for name, value in batch.items()})
+            terms["loss"].backward()
+            average.finish()
+            method.commit()
     gradients = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
     return {
         "terms": {name: term.detach() for name, term in terms.items()},
@@ -79,8 +80,9 @@ def affinity_step() -> dict[str, Any]:
     label[N // 2 :, 8:] = 255
     batch = {"image": make_batch(0)["image"], "label": label}
     terms = objective.losses({name: own_share(value) for name, value in batch.items()})
-    terms["loss"].backward()
-    average_gradients(objective.parameters())
+    with GradientAverage(objective.parameters()) as average:
+        terms["loss"].backward()
+        average.finish()
     return {
         "terms": {name: term.detach() for name, term in terms.items()},
         "gradients": {name: p.grad for name, p in network.named_parameters()},
@@ -107,6 +109,34 @@ def gathered(values: Tensor) -> dict[str, Tensor]:
     whole = gather(own)
     (whole * torch.arange(1.0, 1 + len(values))).sum().mul(1 + dist.get_rank()).backward()
     return {"whole": whole.detach(), "gradient": own.grad}
+
+
+def averaged() -> dict[str, Any]:
+    """Gradients of three steps of three layers, the second of which rests in the second step.
+
+    One layer is a message; the third layer comes in with the third step.
+    """
+    layers = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    there: list[int] = []
+    steps = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "_BUCKET", 4)
+        with GradientAverage(layers) as average:
+            layers[0].register_hook(lambda _: there.append(len(average._sent)))
+            for used in ((0, 1), (0,), (0, 1, 2)):
+                for layer in layers:
+                    layer.grad = None
+                value = torch.tensor([1.0, 10.0]) * (1 + dist.get_rank())
+                for number in used:
+                    value = value * layers[number]
+                value.sum().backward()
+                average.finish()
+                steps.append(
+                    [None if layer.grad is None else layer.grad.clone() for layer in layers]
+                )
+    value = layers[0].sum()
+    value.backward()
+    return {"steps": steps, "there": there, "behind": layers[0].grad}
 
 
 def loaded() -> list[list[int]]:
@@ -161,6 +191,7 @@ def work(rank: int, folder: Path, request: list[tuple[Any, ...]]) -> None:
         "uneven": uneven(),
         "apart": apart(),
         "affinity": affinity_step(),
+        "averaged": averaged(),
         "runs": [two_steps(*arguments) for arguments in request],
     }
     torch.save(found, folder / f"{rank}.pt")
@@ -264,9 +295,22 @@ def test_alone_nothing_is_exchanged() -> None:
     assert gather(value) is value
     assert own_share(value) is value
     parameter = torch.nn.Parameter(torch.ones(2))
-    parameter.grad = torch.tensor([1.0, 2.0])
-    average_gradients([parameter, torch.nn.Parameter(torch.ones(1))])
+    with GradientAverage([parameter, torch.nn.Parameter(torch.ones(1))]) as average:
+        (parameter * torch.tensor([1.0, 2.0])).sum().backward()
+        average.finish()
     assert parameter.grad.tolist() == [1, 2]
+
+
+def test_means_are_sent_while_the_backward_pass_goes_on(found: list[dict[str, Any]]) -> None:
+    """And are those of the gradients that there are."""
+    mean = torch.tensor([1.5, 15.0])
+    for process in found:
+        for step, used in zip(process["averaged"]["steps"], ((0, 1), (0,), (0, 1, 2)), strict=True):
+            for number, gradient in enumerate(step):
+                assert gradient is None if number not in used else torch.equal(gradient, mean)
+        # The second layer's, in the third step; in the second it is missing.
+        assert process["averaged"]["there"] == [0, 0, 1, 0]
+        assert torch.equal(process["averaged"]["behind"], mean + 1), "nothing is left behind"
 
 
 def test_gradients_go_in_messages_of_a_size(monkeypatch: pytest.MonkeyPatch) -> None:

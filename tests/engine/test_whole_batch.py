@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, multiprocessing, nn
 
-from hsc.base.distributed import average_gradients, gather, own_share
+from hsc.base.distributed import GradientAverage, gather, own_share
 from hsc.engine.whole_batch import use_whole_batch
 
 N, W = 4, 2
@@ -50,8 +50,9 @@ def two_steps(shared: bool, layout: torch.memory_format) -> dict[str, Any]:
         images = sizes * (1 + torch.randn(N, 3, 6, 5, generator=generator, dtype=torch.float64))
         network.zero_grad()
         whole = gather(network(own_share(images).contiguous(memory_format=layout)))
-        whole[:, :, 1:].pow(3).mean().backward()
-        average_gradients(network.parameters())
+        with GradientAverage(network.parameters()) as average:
+            whole[:, :, 1:].pow(3).mean().backward()
+            average.finish()
         outputs.append(whole.detach())
     return {
         "outputs": torch.stack(outputs),
