@@ -26,16 +26,21 @@ from tests.stage_runs import (
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
-BY_GPUS = ("infer_cams", "refine_masks", "predict_segmentation")
-SHARED = (*BY_GPUS, "refine_crf", "label_affinity", "saliency_from_cams")
-SALIENCY = PlainStage(
-    "saliency_from_cams",
-    "python -m stages.saliency_from_cams --out outputs/saliency",
-    inputs=(),
-    outs=("outputs/saliency",),
-    metrics=(),
-    persisted=(),
-)
+
+def beside(name: str, options: str, out: str) -> PlainStage:
+    """A command that is no stage of the pipeline."""
+    return PlainStage(name, f"python -m stages.{name} {options}", (), (out,), (), ())
+
+
+BESIDE = {
+    each.name: each
+    for each in (
+        beside("predict", "outputs/data/shapes/JPEGImages --out predicted --quiet", "predicted"),
+        beside("saliency_from_cams", "--out outputs/saliency", "outputs/saliency"),
+    )
+}
+BY_GPUS = ("infer_cams", "refine_masks", "predict_segmentation", "predict")
+SHARED = (*BY_GPUS[:3], "refine_crf", "label_affinity", "saliency_from_cams")
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +54,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = [each.name for each in stages()]
     for name in names[: names.index("predict_segmentation") + 1]:
         run_well(stage(name), folder)
-    run_well(SALIENCY, folder)
+    for each in BESIDE.values():
+        run_well(each, folder)
     return folder
 
 
 def shared(name: str, work: Path) -> PlainStage:
     """The command, whose results are not there."""
-    it = SALIENCY if name == SALIENCY.name else stage(name)
+    it = BESIDE[name] if name in BESIDE else stage(name)
     it.clear(work)
     return it
 
