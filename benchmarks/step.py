@@ -138,7 +138,8 @@ def contrast_seconds(objective: nn.Module, batch: dict[str, Tensor], runtime: Ru
     start = time.perf_counter()
     with runtime.autocast():
         embeddings = tuple(map(objective.embeddings, leaves))
-    sum(objective.contrast(maps, embeddings, image, tags).values()).backward()
+        loss = sum(objective.contrast(maps, embeddings, image, tags).values())
+    loss.backward()
     _wait(runtime)
     return time.perf_counter() - start
 
