@@ -1,6 +1,6 @@
 """What a GPU makes of it: training steps, CAM inference, CRF and PAR, each beside a plain version.
 
-    python -m benchmarks.gpu --out benchmarks/results/gpu.json
+    python -m benchmarks.gpu --out gpu.json
 
 One command for a machine with a GPU and torch, without DVC or pydensecrf. The most important lines
 come first, each is written as soon as it is there, and none is begun after `--seconds`. A line that

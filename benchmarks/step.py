@@ -134,12 +134,11 @@ def contrast_seconds(objective: nn.Module, batch: dict[str, Tensor], runtime: Ru
     for hook in hooks:
         hook.remove()
     maps, _, image, tags = given[0]
-    leaves = [view._replace(features=view.features.detach().requires_grad_()) for view in views]
+    features = [view.features.detach().float().requires_grad_() for view in views]  # as the method
+    leaves = [view._replace(features=own) for view, own in zip(views, features, strict=True)]
     start = time.perf_counter()
-    with runtime.autocast():
-        embeddings = tuple(map(objective.embeddings, leaves))
-        loss = sum(objective.contrast(maps, embeddings, image, tags).values())
-    loss.backward()
+    embeddings = tuple(map(objective.embeddings, leaves))
+    sum(objective.contrast(maps, embeddings, image, tags).values()).backward()
     _wait(runtime)
     return time.perf_counter() - start
 
