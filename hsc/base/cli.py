@@ -17,10 +17,10 @@ from typing import Any
 import click
 
 from hsc.base import duration
-from hsc.base.company import end_with_starter, start_processes, wanted_processes
+from hsc.base.company import end_with_starter, is_started, start_processes, wanted_processes
 from hsc.base.errors import HscError, MachineError
 from hsc.base.launch import read_place
-from hsc.base.machine_problems import describe_problem
+from hsc.base.machine_problems import describe_problem, is_left_alone
 from hsc.base.progress import Progress, unseen
 from hsc.base.run_record import measure, product_bytes, records_folder, write_record
 from hsc.base.sharing import with_helpers
@@ -149,6 +149,8 @@ def _command(
         except HscError as error:
             raise _problem(str(error), error.page) from None
         except (OSError, MemoryError, RuntimeError) as error:
+            if is_left_alone(error) and is_started():
+                raise click.exceptions.Exit(1) from None
             text = describe_problem(error, script.stem)
             if text is None:
                 raise

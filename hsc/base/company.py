@@ -117,9 +117,14 @@ def _started(
             process.wait()
 
 
+def is_started(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether `start_processes` has started this process, and tells what becomes of all."""
+    return _PARENT in environment
+
+
 def end_with_starter(environment: Mapping[str, str] = os.environ) -> None:
     """In a process that `start_processes` started: exit when the command that did so is gone."""
-    if _PARENT not in environment:
+    if not is_started(environment):
         return
     starter = int(environment[_PARENT])
 

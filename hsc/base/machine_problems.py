@@ -13,8 +13,10 @@ _NO_MEMORY = re.compile(
     re.IGNORECASE,
 )
 """Of CUDA, torch's CPU allocator, the system, cuBLAS and cuDNN, torch's loader."""
-_LEFT_ALONE = re.compile("Connection (closed|reset) by peer", re.IGNORECASE)
-"""Of Gloo, when another process of the training is gone."""
+_LEFT_ALONE = re.compile(
+    "Connection (closed|reset) by peer|Broken pipe|pair closure", re.IGNORECASE
+)
+"""Of Gloo, when another process that shares the work is gone."""
 _DISK = (errno.ENOSPC, errno.EDQUOT)
 _ACCESS = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ELOOP,
@@ -64,9 +66,14 @@ def describe_problem(error: Exception, stage: str) -> str | None:
     if is_out_of_memory(error):
         said = textwrap.shorten(str(error) or type(error).__name__, 120, placeholder=" …")
         return f"{stage}: out of memory ({said}); {_advice(stage)}"
-    if isinstance(error, RuntimeError) and _LEFT_ALONE.search(str(error)):
-        return f"{stage}: another process of this training is gone; run the stage again"
+    if is_left_alone(error):
+        return f"{stage}: another process that shared the work is gone; run the same command again"
     return None
+
+
+def is_left_alone(error: Exception) -> bool:
+    """Whether another process that shared the work is gone; who started them tells why."""
+    return isinstance(error, RuntimeError) and _LEFT_ALONE.search(str(error)) is not None
 
 
 def is_out_of_memory(error: Exception) -> bool:

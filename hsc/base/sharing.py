@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from hsc.base.behind import behind
 from hsc.base.errors import HscError
 from hsc.base.launch import read_place
+from hsc.base.machine_problems import is_left_alone
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,16 +26,6 @@ Work = Callable[..., Iterator[Result]]
 a function of a module, or a partial of one."""
 
 _PATIENCE = timedelta(days=2)  # for one item, and for the command's end
-
-
-class _Gone(HscError):  # noqa: N818
-    """Another process does not answer."""
-
-    def __init__(self, rank: int) -> None:
-        super().__init__(
-            f"process {rank} is gone: it was killed, perhaps for want of memory; free some or "
-            "start fewer, and run the same command again"
-        )
 
 
 def in_turns(
@@ -47,7 +38,8 @@ def in_turns(
 
     here: what the work is called with behind the items, such as this process's device. there: what
     each of the others asks for the same; it has to pickle.
-    Raises what the work raised, at that item's turn, and HscError where a process is gone.
+    Raises what the work raised, at that item's turn, and RuntimeError, as Gloo words it, where a
+    process is gone (`hsc.base.machine_problems.is_left_alone`).
     """
     count = min(_processes(), len(items))
     for rank in range(1, count):
@@ -86,7 +78,9 @@ def _help() -> None:
     """Do the first process's jobs until it has no more. Ends the process when that one is gone."""
     try:
         _do_jobs()
-    except _Gone:
+    except RuntimeError as error:
+        if not is_left_alone(error):
+            raise
         raise SystemExit(1) from None  # the first has told why, or whoever started them will
 
 
@@ -123,18 +117,12 @@ def _taken(rank: int) -> Any:
 def _send(value: Any, rank: int) -> None:
     import torch.distributed as dist
 
-    try:
-        dist.send_object_list([value], rank)
-    except RuntimeError:
-        raise _Gone(rank) from None
+    dist.send_object_list([value], rank)
 
 
 def _receive(rank: int) -> Any:
     import torch.distributed as dist
 
     held = [None]
-    try:
-        dist.recv_object_list(held, rank)
-    except RuntimeError:
-        raise _Gone(rank) from None
+    dist.recv_object_list(held, rank)
     return held[0]

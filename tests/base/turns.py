@@ -3,14 +3,15 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+import click
 import numpy as np
 
+from hsc.base.cli import gpu_command
 from hsc.base.errors import HscError
-from hsc.base.sharing import in_turns, with_helpers
+from hsc.base.sharing import in_turns
 
 
 def own() -> str:
@@ -56,7 +57,7 @@ def before_an_error() -> str:
     try:
         came.extend(in_turns(failing, [0, 1, 2, 3, 4], [], []))
     finally:
-        print(json.dumps(came))
+        click.echo(json.dumps(came))
     return "it has not failed"
 
 
@@ -69,15 +70,17 @@ COMMANDS = {
     "three": partial(shown, 3),
     "none": partial(shown, 0),
     "failing": before_an_error,
-    "wrong": lambda: list(in_turns(wrong, [5, 1, 5, 5], [], [])),
-    "dying": lambda: list(in_turns(dying, [0, 1, 2, 3, 4], [], [])),
+    "wrong": lambda: str(list(in_turns(wrong, [5, 1, 5, 5], [], []))),
+    "dying": lambda: str(list(in_turns(dying, [0, 1, 2, 3, 4], [], []))),
     "first fails": first_fails,
 }
 
+
+@gpu_command
+@click.argument("name")
+def main(name: str) -> str:
+    return COMMANDS[name]()
+
+
 if __name__ == "__main__":
-    try:
-        result = with_helpers(COMMANDS[sys.argv[1]])
-    except HscError as error:
-        sys.exit(f"Error: {error}")
-    if result is not None:
-        print(result)
+    main()
