@@ -17,7 +17,13 @@ from typing import Any
 import click
 
 from hsc.base import duration
-from hsc.base.company import end_with_starter, is_started, start_processes, wanted_processes
+from hsc.base.company import (
+    LEFT_ALONE,
+    end_with_starter,
+    is_started,
+    start_processes,
+    wanted_processes,
+)
 from hsc.base.errors import HscError, MachineError
 from hsc.base.launch import read_place
 from hsc.base.machine_problems import describe_problem, is_left_alone
@@ -150,7 +156,7 @@ def _command(
             raise _problem(str(error), error.page) from None
         except (OSError, MemoryError, RuntimeError) as error:
             if is_left_alone(error) and is_started():
-                raise click.exceptions.Exit(1) from None
+                raise click.exceptions.Exit(LEFT_ALONE) from None
             text = describe_problem(error, script.stem)
             if text is None:
                 raise

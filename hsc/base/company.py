@@ -21,6 +21,8 @@ from typing import IO
 from hsc.base.errors import MachineError
 
 _PARENT = "STARTED_BY_HSC"  # process id of the command that started this one
+LEFT_ALONE = 75
+"""Exit code of a process that says nothing, as another one is gone and tells why."""
 _GRACE = 10.0  # seconds in which the others may still end by themselves, with the same error
 _LOOK = 0.2  # seconds between two looks
 
@@ -79,7 +81,10 @@ def _tell(codes: Sequence[int | None], notes: Sequence[IO[bytes] | None]) -> int
                 f"process {rank} of {len(codes)} was ended by {name}, perhaps for want of memory, "
                 "and the others with it; run the stage again: it goes on from its last checkpoint"
             )
-    for code, note in zip(codes, notes, strict=True):
+    told_last = sorted(zip(codes, notes, strict=True), key=lambda pair: pair[0] == LEFT_ALONE)
+    for code, note in told_last:
+        if code == LEFT_ALONE:
+            raise MachineError("the processes have lost each other; run the same command again")
         if code:
             if note is not None:  # the first process has told itself
                 note.seek(0)

@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from hsc.base.behind import behind
+from hsc.base.company import LEFT_ALONE
 from hsc.base.errors import HscError
 from hsc.base.launch import read_place
 from hsc.base.machine_problems import is_left_alone
@@ -81,7 +82,9 @@ def _help() -> None:
     except RuntimeError as error:
         if not is_left_alone(error):
             raise
-        raise SystemExit(1) from None  # the first has told why, or whoever started them will
+        raise SystemExit(
+            LEFT_ALONE
+        ) from None  # the first has told why, or whoever started them will
 
 
 def _do_jobs() -> None:

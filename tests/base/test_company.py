@@ -79,6 +79,16 @@ def test_an_error_of_one_ends_the_others(
     assert time.monotonic() - start < 30
 
 
+def test_the_error_of_one_is_told_where_the_first_is_left_alone(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    code = "sys.exit('Error: mine' if os.environ['RANK'] == '2' else 75)"
+    assert start_processes(python(code), 3) == 1
+    assert capfd.readouterr().err == "Error: mine\n"
+    with pytest.raises(HscError, match="the processes have lost each other"):
+        start_processes(python("sys.exit(75)"), 2)
+
+
 def test_a_killed_one_ends_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hsc.base.company._GRACE", 0.5)
     code = (
