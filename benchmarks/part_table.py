@@ -26,7 +26,7 @@ def read_parts(path: Path) -> Rows:
     rows: Rows = {}
     content = read_json(path)
     for name, row in content.items() if isinstance(content, dict) else [("", None)]:
-        if not isinstance(row, dict) or set(row) != {*names, "measured"} or row["part"] != name:
+        if not isinstance(row, dict) or set(row) != {*names, "measured"}:
             raise HscError(
                 f"{path}: {name or 'its content'}: no result of a part; delete the file and "
                 "measure again"

@@ -37,12 +37,10 @@ def measure(repeats: int) -> PartResult:
     slow_seconds, fast_seconds = side_by_side(slow, fast, repeats)
     bf16_seconds = seconds(lambda: fast(precision="bf16"))
     return PartResult(
-        part="cam_inference",
         reference="each scale and flip by itself, as SEAM does it; the affinity normalised",
         fast="small pictures with their flip, channels last; the affinity by columns",
         reference_seconds=slow_seconds,
         fast_seconds=fast_seconds,
-        ratio=slow_seconds / fast_seconds,
         wanted=1.0,
         agreement=(
             f"maps within {difference:.1g}; {SIZE[1]} x {SIZE[0]} at {len(SCALES)} scales; with "

@@ -42,12 +42,10 @@ def measure(repeats: int, pictures: int = 20, size: tuple[int, int] = VOC_SIZE) 
     ratios = ", ".join(f"{one.merge} {one.reference / one.fast:.1f}" for one in found)
     largest = max(one.difference for one in found)
     return PartResult(
-        part="cam_store",
         reference="float32 dictionaries by numpy, a file a picture",
         fast="`CamWriter`: one HDF5 file",
         reference_seconds=worst.reference,
         fast_seconds=worst.fast,
-        ratio=worst.reference / worst.fast,
         wanted=4,
         agreement=f"best mIoU within {largest:.4f} points; ratio by merging: {ratios}; "
         f"{pictures} pictures of {size[1]}x{size[0]}",

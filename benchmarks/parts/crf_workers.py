@@ -52,12 +52,10 @@ def measure(repeats: int, pictures: int = 60, size: tuple[int, int] = VOC_SIZE) 
         compare(root / "all" / "1", root / "all" / str(PROCESSES), pictures)
     slow, fast, apart = (statistics.median(times) for times in zip(*turns, strict=True))
     return PartResult(
-        part="crf_workers",
         reference="`stages.refine_crf` in one process",
         fast="the same in two",
         reference_seconds=slow,
         fast_seconds=fast,
-        ratio=slow / fast,
         wanted=1.8,
         agreement=f"the same bytes, {pictures} pictures of {size[1]}x{size[0]}, "
         "all starts counted; "

@@ -32,12 +32,10 @@ def measure(repeats: int) -> PartResult:
     kept = [_kept(loss) / 1e6 for loss in (pairs, ours)]
     plain, fast = side_by_side(lambda: pairs().backward(), lambda: ours().backward(), repeats)
     return PartResult(
-        part="group_contrast",
         reference=f"{BATCH} maps of {SIDE} x {SIDE} x {CHANNELS}, every cell against every other",
         fast="k-means into groups, then group against group",
         reference_seconds=plain,
         fast_seconds=fast,
-        ratio=plain / fast,
         wanted=4,
         agreement="the same loss where every cell is a group of its own; kept for the backward "
         f"pass: {kept[0]:.0f} MB and {kept[1]:.1f} MB besides the features",

@@ -78,12 +78,10 @@ def measure(
         for rate in rates
     )
     return PartResult(
-        part="loader",
         reference="samples by Pillow and numpy, as published",
         fast="`CamSamples`: transforms v2, no work on what is cut away",
         reference_seconds=batches * BATCH / worst.reference,
         fast_seconds=batches * BATCH / worst.fast,
-        ratio=worst.fast / worst.reference,
         wanted=1.2,
         agreement=f"images within {difference:.2f} grey levels on average, padding equal; "
         f"pictures a second, plain and here: {each}; {batches * BATCH} crops of {how.crop_size} "

@@ -23,12 +23,10 @@ def measure(repeats: int) -> PartResult:
         lambda: plain(image, maps), lambda: refine(image, maps, ITERATIONS), repeats
     )
     return PartResult(
-        part="par",
         reference="neighbours of every pixel unfolded in every round",
         fast="shifted views of the padded map, added up",
         reference_seconds=slow,
         fast_seconds=fast,
-        ratio=slow / fast,
         wanted=3,
         agreement=f"maps within {difference:.1g}; {n} pictures of {w} x {h}, {MAPS} maps each",
     )

@@ -31,12 +31,10 @@ def measure(repeats: int, pictures: int = 20, size: tuple[int, int] = VOC_SIZE) 
             compare(one_pass(), *pass_by_pass())
             slow, fast = side_by_side(pass_by_pass, one_pass, repeats)
     return PartResult(
-        part="threshold_curve_files",
         reference="a pass over the files for each of 60 thresholds",
         fast="`score_curve`: one pass",
         reference_seconds=slow,
         fast_seconds=fast,
-        ratio=slow / fast,
         wanted=50,
         agreement=f"equal counts, {pictures} pictures of {size[1]}x{size[0]}, "
         "both read the CAM file and the masks",

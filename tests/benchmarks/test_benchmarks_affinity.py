@@ -44,7 +44,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["random_walk", "affinity_labels"])
 def test_part_agrees_with_its_reference(name: str, small: None) -> None:
     result = measure(name, repeats=1)
-    assert result.ratio == pytest.approx(result.reference_seconds / result.fast_seconds)
     assert result.wanted == 15
 
 

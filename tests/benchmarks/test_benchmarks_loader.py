@@ -27,8 +27,7 @@ TINY: dict[str, Any] = {
 
 def test_what_the_part_says() -> None:
     result = loader.measure(1, **TINY)
-    assert (result.part, result.wanted, result.unit) == ("loader", 1.2, "s")
-    assert result.ratio == pytest.approx(result.reference_seconds / result.fast_seconds)
+    assert (result.wanted, result.unit) == (1.2, "s")
     assert result.reference_seconds > 0
     for words in ("padding equal", "0 workers", "16 crops of 32 from JPEGs of 40x30"):
         assert words in result.agreement
@@ -39,7 +38,7 @@ def test_the_ratio_is_the_worse_of_the_numbers_of_workers(monkeypatch: pytest.Mo
     monkeypatch.setattr(loader, "race", lambda both, workers, repeats: rates[workers])
     monkeypatch.setattr(loader, "process_count", lambda: 2)
     result = loader.measure(1, **TINY | {"workers": (1, 2)})
-    assert result.ratio == 1.5
+    assert result.ratio == pytest.approx(1.5)
     assert (result.reference_seconds, result.fast_seconds) == pytest.approx((16 / 20, 16 / 30))
     assert "1 worker 10.0 and 25.0; 2 workers 20.0 and 30.0" in result.agreement
 
