@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.part import Disagreement, PartResult, seconds, side_by_side
+from benchmarks.reference_step import refined_map
 from hsc.cam.inference import infer_cam, scale_picture
 from hsc.cam.network import CamNetwork, cam_network, upsample
-from hsc.cam.pcm import prepare_cam
 from hsc.engine.runtime import detect_runtime
 
 SIZE, SCALES = (375, 500), (0.5, 1.0, 1.5, 2.0)
@@ -76,23 +76,11 @@ def plain(
     total = torch.zeros(len(classes), *size)
     for batch in batches:
         for flipped, image in enumerate(batch.split(1)):
-            maps = upsample(refined(network, image), tuple(batch.shape[2:]))
+            features = network.backbone(image)
+            maps = refined_map(network.pcm, network.head(features.final), image, features)
+            maps = upsample(maps, tuple(batch.shape[2:]))
             maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)[0, classes]
             total += maps.flip(2) if flipped else maps
     total = total.relu()
     low, high = total.amin((1, 2), keepdim=True), total.amax((1, 2), keepdim=True)
     return ((total - low - 1e-5) / (high - low + 1e-5)).clamp(0, 1)
-
-
-def refined(network: CamNetwork, image: Tensor) -> Tensor:
-    """The PCM's map of one picture, its affinity as a normalised matrix."""
-    features, pcm = network.backbone(image), network.pcm
-    cam = prepare_cam(network.head(features.final))
-    parts = image, pcm.reduce_low(features.low).relu(), pcm.reduce_mid(features.mid).relu()
-    size = cam.shape[2:]
-    parts = [F.interpolate(part, size, mode="bilinear", align_corners=True) for part in parts]
-    cells = pcm.embed(torch.cat(parts, 1)).flatten(2)
-    cells = cells / (cells.norm(dim=1, keepdim=True) + 1e-5)
-    affinity = torch.matmul(cells.transpose(1, 2), cells).relu()
-    affinity = affinity / (affinity.sum(dim=1, keepdim=True) + 1e-5)
-    return torch.matmul(cam.flatten(2), affinity).view_as(cam)
