@@ -6,11 +6,14 @@ One command for a machine with a GPU and torch, without DVC or pydensecrf. The m
 come first, each is written as soon as it is there, and none is begun after `--seconds`. A line that
 fails, for want of memory say, has its error in place of its figures.
 
-The plain step is the method's own in fp32, its tensors as they come (no channels last), its
-optimiser a loop over the weights. Seconds are medians, behind one that is not counted. On a CPU the
-same lines are measured, to try the command with small sizes.
+The plain step of SEAM + HSC and EPS + HSC is that of `reference_step`, with the published CRF where
+pydensecrf is there and without one elsewhere; that of the others is the method's own. It is in
+fp32, its tensors as they come (no channels last), its optimiser a loop over the weights. Seconds
+are medians, behind one that is not counted. On a CPU the same lines are measured, to try the
+command with small sizes.
 """
 
+import importlib.util
 import itertools
 import statistics
 import time
@@ -24,7 +27,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import step
-from benchmarks.parts import cam_inference, par, training_crf
+from benchmarks.parts import cam_inference, par, training_crf, training_step
+from benchmarks.reference_step import PlainStep
 from benchmarks.surroundings import surroundings
 from hsc.base.cli import PATH, command
 from hsc.base.files import write_json
@@ -91,12 +95,16 @@ def training(name: str, kind: Kind, sizes: Sizes, device: torch.device) -> dict[
     """Seconds and peak memory of a step, its arithmetic, and what of it is the contrast."""
     seed_torch(0)
     runtime = Runtime(device, kind.bf16, 0)
-    objective, optimiser = step.method(name, sizes.step)
+    method, optimiser = step.method(name, sizes.step)
     layout = torch.contiguous_format if kind.plain else torch.channels_last
-    objective.to(device, memory_format=layout)
+    objective = method.to(device, memory_format=layout)
     if kind.plain:
         for group in optimiser.param_groups:
             group["fused"] = group["foreach"] = False
+        if name in training_step.NAMES:
+            has_crf = importlib.util.find_spec("pydensecrf") is not None
+            side = training_step.CRF_SIDE if has_crf else 0
+            objective = PlainStep(method, sizes.step.view2, side)
     batch = step.random_batch(sizes.step, device)
     batch["image"] = batch["image"].contiguous(memory_format=layout)
     if device.type == "cuda":
@@ -114,7 +122,7 @@ def training(name: str, kind: Kind, sizes: Sizes, device: torch.device) -> dict[
         "peak_bytes": step.peak_bytes(device),
         "flops": flops,
         "flops_per_second": flops / seconds,
-        "contrast_seconds": step.contrast_seconds(objective, batch, runtime),
+        "contrast_seconds": step.contrast_seconds(method, batch, runtime),
     }
 
 

@@ -96,7 +96,7 @@ class PlainStep(nn.Module):
         u1, u2 = ([at(u, size) for u in both] for both in zip(*(v[2:] for v in views), strict=True))
         u2 = [F.normalize(u, dim=1) for u in u2]
         own = [pixel_prototypes(u2[i], cams[i], labels[i], p.k_pixel) for i in (0, 1)]
-        total = 0.0
+        total, classes = 0.0, torch.arange(tags.shape[1], device=tags.device)
         for i in (0, 1):
             j = 1 - i
             total = total + roi(u1[i], u1[i], labels[i], labels[i])
@@ -104,7 +104,7 @@ class PlainStep(nn.Module):
             rows = class_rows(u1[i], cams[i], tags, p.k_class)
             for name in (f"class{i + 1}", f"class{j + 1}"):
                 total = total + against(
-                    rows.vectors, torch.where(rows.present, torch.arange(len(tags[0])), -1),
+                    rows.vectors, torch.where(rows.present, classes, -1),
                     self.contrast.memory(name), p.temperature,
                 )  # fmt: skip
             self._pending[f"class{i + 1}"] = Prototypes(rows.vectors.detach(), rows.present)
@@ -122,10 +122,10 @@ class PlainStep(nn.Module):
         side = (self._crf_side, self._crf_side)
         label = hard(normalised(at(cam, side)) * tags[:, :, None, None],
                      self.contrast.params.background_score)  # fmt: skip
-        pictures = to_pixels(at(image, side)).numpy()
-        pairs = zip(pictures, label.numpy(), strict=True)
+        pictures = to_pixels(at(image, side)).cpu().numpy()
+        pairs = zip(pictures, label.cpu().numpy(), strict=True)
         refined = np.stack([refine_labels(*pair, tags.shape[1] + 1) for pair in pairs])
-        whole = torch.from_numpy(refined)[:, None].float()
+        whole = torch.from_numpy(refined)[:, None].float().to(image.device)
         return F.interpolate(whole, size, mode="nearest")[:, 0].long()
 
 
@@ -209,7 +209,7 @@ def roi(u: Tensor, other: Tensor, label: Tensor, other_label: Tensor) -> Tensor:
 
 def class_rows(u1: Tensor, cam: Tensor, tags: Tensor, k: int) -> Prototypes:
     """The representation of each class, equation (6), picture by picture."""
-    rows, present = [], torch.zeros(tags.shape[1], dtype=torch.bool)
+    rows, present = [], torch.zeros_like(tags[0], dtype=torch.bool)
     for c in range(tags.shape[1]):
         found = []
         for i in tags[:, c].nonzero()[:, 0].tolist():
@@ -224,7 +224,7 @@ def class_rows(u1: Tensor, cam: Tensor, tags: Tensor, k: int) -> Prototypes:
 def pixel_prototypes(u2: Tensor, cam: Tensor, label: Tensor, k: int) -> Prototypes:
     """Equation (10), class by class."""
     cells = u2.detach().permute(0, 2, 3, 1).flatten(0, 2)
-    rows, present = [], torch.zeros(cam.shape[1] + 1, dtype=torch.bool)
+    rows, present = [], torch.zeros(cam.shape[1] + 1, dtype=torch.bool, device=cam.device)
     for c in range(cam.shape[1] + 1):
         score = 1 - cam.amax(dim=1) if c == 0 else cam[:, c - 1]
         weight = strongest((score * (label == c)).flatten(), k)
