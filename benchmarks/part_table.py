@@ -52,14 +52,21 @@ def write_table(path: Path, rows: Rows) -> None:
 
 def refreshed(path: Path, rows: Rows) -> str:
     """The page with the table of these results."""
+    return between(path, (BEGIN, END), table(rows))
+
+
+def between(path: Path, marks: tuple[str, str], text: str) -> str:
+    """The page with this text between the marks. Raises HscError for a page without them."""
     if not path.is_file():
         raise HscError(f"{path}: no such file; give the page that has the table")
     page = path.read_text(encoding="utf-8")
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not (begin and end):
-        raise HscError(f"{path}: a line {BEGIN} and a line {END} have to be there; add them")
-    return f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}"
+        raise HscError(
+            f"{path}: a line {marks[0]} and a line {marks[1]} have to be there; add them"
+        )
+    return f"{before}{begin}\n\n{text}\n\n{end}{after}"
 
 
 def table(rows: Rows) -> str:
