@@ -15,12 +15,12 @@ import click
 import torch
 
 from benchmarks.part import seconds
-from benchmarks.part_table import between, origin, quantity
+from benchmarks.part_table import origin, quantity, write_between
 from benchmarks.parts import cam_inference
 from benchmarks.scene import VOC_SIZE, scenes, write_cams, write_folder
 from benchmarks.surroundings import surroundings
 from hsc.base.cli import PATH, command
-from hsc.base.files import atomic_file, read_json, write_json
+from hsc.base.files import read_json, write_json
 from hsc.cam.inference import infer_cam, scale_picture
 from hsc.cam.seed_stage import SWEEP, score_curve
 from hsc.cam.seeds import threshold_seeds
@@ -152,9 +152,7 @@ def main(repeats: int, out: Path, readme: Path) -> str:
     """Measure how each part grows and write the results and the table."""
     where = {**surroundings(), "repeats": repeats}
     write_json(out, {"lines": measure(repeats, Sizes()), "measured": where})
-    page = between(readme, MARKS, table(read_json(out)))
-    with atomic_file(readme) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_between(readme, MARKS, table(read_json(out)))
     return f"{out}: written, and the table of {readme}"
 
 

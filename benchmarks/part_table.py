@@ -45,7 +45,12 @@ def write_parts(path: Path, rows: Rows) -> None:
 
 def write_table(path: Path, rows: Rows) -> None:
     """Put the table between the marks of the page. Raises HscError for a page without them."""
-    page = refreshed(path, rows)
+    write_between(path, (BEGIN, END), table(rows))
+
+
+def write_between(path: Path, marks: tuple[str, str], text: str) -> None:
+    """Put the text between the marks of the page. Raises HscError for a page without them."""
+    page = between(path, marks, text)
     with atomic_file(path) as partial:
         partial.write_text(page, encoding="utf-8")
 

@@ -44,7 +44,7 @@ class PlainStep(nn.Module):
         self._pending: dict[str, Prototypes] = {}
 
     def losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """`loss`, and the part of the baseline."""
+        """`loss` alone."""
         image, tags = batch["image"], batch["tags"]
         side = self._view2
         images = [image, F.interpolate(image, (side, side), mode="bilinear", align_corners=True)]
@@ -54,7 +54,7 @@ class PlainStep(nn.Module):
         else:
             baseline = seam(views, images, tags)
         contrast = self._contrast(views, images[1], tags)
-        return {"loss": baseline + self.contrast.params.gamma * contrast, "baseline": baseline}
+        return {"loss": baseline + self.contrast.params.gamma * contrast}
 
     def commit(self) -> None:
         """The momentum prototypes, equations (7) and (11), class by class."""

@@ -20,8 +20,6 @@ SIZE, SMALL = step.Size(2, 448, 128, "lattice"), step.Size(2, 64, 32, "lattice")
 CRF_SIDE = 16
 """Of the published code; the paper's, and ours, is that of view 2."""
 MOST_OFF = 1e-5
-
-
 KINDS = (("plain", "fp32"), ("fast", "fp32"), ("fast", "bf16"))
 
 

@@ -82,9 +82,8 @@ def _help() -> None:
     except RuntimeError as error:
         if not is_left_alone(error):
             raise
-        raise SystemExit(
-            LEFT_ALONE
-        ) from None  # the first has told why, or whoever started them will
+        # The first has told why, or whoever started them will.
+        raise SystemExit(LEFT_ALONE) from None
 
 
 def _do_jobs() -> None:
