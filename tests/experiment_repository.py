@@ -40,17 +40,15 @@ def run_files(
 ) -> dict[str, str]:
     """The files that a run commits.
 
-    figures: content of the metrics that the run came to. left: of those that an earlier run left.
-    pictures: what stands for the data set's bytes; by default they come from `prepare_data`.
+    figures: scores that the run came to, with `IoU` those of the classes. left: those that an
+    earlier run left. pictures: what stands for the data set's bytes; by default they
+    come from `prepare_data`.
     """
     recipe_path, settings = f"recipes/{params['data']}.yaml", yaml.safe_dump(dict(params))
     files = {
         "params.yaml": settings,
         recipe_path: yaml.safe_dump(dict(recipe)),
-        **{
-            f"metrics/{name}.json": json.dumps(content)
-            for name, content in {**figures, **(left or {})}.items()
-        },
+        **metric_files({**figures, **(left or {})}),
     }
     reached = set().union(*(REACHED_BY[name] for name in figures))
     data = f"outputs/data/{params['data']}"
@@ -76,13 +74,25 @@ def run_files(
             written = f"{target} of {settings if ran_here else 'an earlier run'}"
             bytes_of[target] = written
             outs.append(_entry(target, written))
-        if metrics in files:
-            outs.append(_entry(metrics, files[metrics]))
+        for path in (metrics, str(metrics).replace(".json", "_classes.json")):
+            if path in files:
+                outs.append(_entry(path, files[path]))
         read = bytes_of[source] if ran_here else f"{source} of an earlier run"
         stages[name] = {"deps": [_entry("hsc/x.py", "code"), _entry(source, read)], "outs": outs}
     if "refine_crf" in recipe:
         stages["refine_crf"]["params"] = {recipe_path: {"refine_crf": recipe["refine_crf"]}}
     files["dvc.lock"] = yaml.safe_dump({"schema": "2.0", "stages": stages})
+    return files
+
+
+def metric_files(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The scores of each figure, and in a file of their own those of its classes."""
+    files = {}
+    for name, content in figures.items():
+        files[f"metrics/{name}.json"] = json.dumps(
+            {key: value for key, value in content.items() if key != "IoU"}
+        )
+        files[f"metrics/{name}_classes.json"] = json.dumps({"IoU": content.get("IoU", {})})
     return files
 
 

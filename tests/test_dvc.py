@@ -7,9 +7,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from hsc.scoring.metrics import report
+from hsc.scoring.tables import write_scores
 from tests.import_closure import ROOT, code_dependencies
 from tests.stage_runs import change, stages
 
@@ -55,6 +58,27 @@ def test_no_output_path_contains_the_variant() -> None:
             path = output if isinstance(output, str) else next(iter(output))
             assert "baseline" not in path
             assert "contrast" not in path
+
+
+def test_metrics_fit_a_screen(tmp_path: Path) -> None:
+    """Whatever the number of classes: DVC has a column for each number of every metric."""
+    names = [f"class {number}" for number in range(81)]
+    scores = report(np.eye(81, dtype=np.int64), names, "train", 82081)
+    seeds = {f"{kind}_{what}": 0.25 for kind in ("best", "auto") for what in ("threshold", "mIoU")}
+    metrics = [
+        metric if isinstance(metric, str) else next(iter(metric))
+        for each in stages() for metric in each.metrics
+    ]  # fmt: skip
+    for path in metrics:
+        more = {"threshold": 0.25, **seeds} if "seeds" in path else {}
+        write_scores(scores | more, tmp_path / path, tmp_path / "classes.json")
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"metrics": metrics}))
+    run = partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True, text=True)
+    run([sys.executable, "-m", "dvc", "init", "--no-scm"])
+    shown = run([sys.executable, "-m", "dvc", "metrics", "show"]).stdout
+    assert len(shown.splitlines()) == 5
+    assert max(map(len, shown.splitlines())) <= 140
+    assert "best_mIoU" in shown
 
 
 def test_only_cheap_stages_give_up_the_run_cache() -> None:

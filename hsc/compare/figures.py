@@ -14,18 +14,19 @@ from hsc.base.settings import LOADER, value_at
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a run: its column, and the stage and file that it comes from."""
+    """One figure of a run: its column, and the stage and files that it comes from."""
 
     title: str
     stage: str
     path: str
+    classes: str
 
 
 FIGURES = {
-    "seeds": Figure("seed", "make_seeds", "metrics/seeds.json"),
-    "crf": Figure("+ CRF", "evaluate@crf", "metrics/crf.json"),
-    "masks": Figure("masks", "evaluate@masks", "metrics/masks.json"),
-    "val": Figure("val", "evaluate@val", "metrics/val.json"),
+    "seeds": Figure("seed", "make_seeds", "metrics/seeds.json", "metrics/seeds_classes.json"),
+    "crf": Figure("+ CRF", "evaluate@crf", "metrics/crf.json", "metrics/crf_classes.json"),
+    "masks": Figure("masks", "evaluate@masks", "metrics/masks.json", "metrics/masks_classes.json"),
+    "val": Figure("val", "evaluate@val", "metrics/val.json", "metrics/val_classes.json"),
 }
 """In the order of the pipeline."""
 
@@ -84,17 +85,30 @@ def digest_of(lock: Mapping[str, Any], stage: str, path: str) -> str | None:
 
 
 def read_figure(
-    lock: Mapping[str, Any], figure: Figure, text: str | None, settings: Mapping[str, Any] | None
+    lock: Mapping[str, Any],
+    figure: Figure,
+    texts: Mapping[str, str | None],
+    settings: Mapping[str, Any] | None,
 ) -> dict[str, Any] | None:
-    """The content of a figure's file; None where the run did not come as far as its stage.
+    """The content of a figure's files; None where the run did not come as far as its stage.
 
-    text: of the file, None where it is not there. Raises HscError for a file that is missing or is
-    not the one that the stage wrote.
+    texts: of the files, None for one that is not there. Runs of older code have all in one file.
+    Raises HscError for a file that is missing or is not the one that the stage wrote.
     """
     if not is_current(lock, figure.stage, settings):
         return None
+    content = _written(lock, figure.stage, figure.path, texts)
+    if digest_of(lock, figure.stage, figure.classes) is None:
+        return content
+    return content | _written(lock, figure.stage, figure.classes, texts)
+
+
+def _written(
+    lock: Mapping[str, Any], stage: str, path: str, texts: Mapping[str, str | None]
+) -> dict[str, Any]:
+    text = texts.get(path)
     if text is None:
-        raise ExperimentError(f"{figure.path} is missing; run it again")
-    if hashlib.md5(text.encode()).hexdigest() != digest_of(lock, figure.stage, figure.path):
-        raise ExperimentError(f"{figure.path} is not what dvc.lock says; run it again")
+        raise ExperimentError(f"{path} is missing; run it again")
+    if hashlib.md5(text.encode()).hexdigest() != digest_of(lock, stage, path):
+        raise ExperimentError(f"{path} is not what dvc.lock says; run it again")
     return dict(json.loads(text))

@@ -60,7 +60,8 @@ def read_run(snapshot: Snapshot, folder: Path = Path()) -> Run:
 
     Raises HscError for a state without parameters, recipe or dvc.lock.
     """
-    paths = [PARAMS, LOCK, *(figure.path for figure in FIGURES.values())]
+    paths = [PARAMS, LOCK]
+    paths += [path for figure in FIGURES.values() for path in (figure.path, figure.classes)]
     texts = snapshot.texts(paths, folder)
     params = _yaml(snapshot.name, PARAMS, texts[PARAMS])
     for key in ("data", "baseline", "contrast"):
@@ -103,7 +104,7 @@ def _figures(
     figures, notes = {}, []
     for name, figure in FIGURES.items():
         try:
-            content = read_figure(lock, figure, texts[figure.path], settings)
+            content = read_figure(lock, figure, texts, settings)
         except HscError as error:
             notes.append(str(error))
             continue

@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from hsc.report.facts import Curve
-from hsc.report.reading import Scores
+from hsc.report.reading import ClassScores
 
 WIDTH, HEIGHT = 420, 300
 """Of a chart, in pixels at its natural size."""
@@ -115,11 +115,13 @@ def _marked(curve: Curve) -> list[tuple[str, int, str]]:
     return [(word, index, fill) for word, index, fill in marks if index is not None]
 
 
-def class_charts(key: str, scores: Mapping[str, Scores], titles: Mapping[str, str]) -> list[str]:
+def class_charts(
+    key: str, scores: Mapping[str, ClassScores], titles: Mapping[str, str]
+) -> list[str]:
     """IoU by class as sorted bars of the last thing that was scored, the others as marks on them.
 
-    scores, titles: by step, in order; every one has IoU. Charts of at most ROWS classes each, the
-    best first.
+    scores, titles: by step, in order; none without classes. Charts of at most ROWS classes each,
+    the best first.
     """
     last = next(reversed(scores))
     ranked = sorted(scores[last].iou.items(), key=lambda item: -item[1])
@@ -133,7 +135,7 @@ def class_charts(key: str, scores: Mapping[str, Scores], titles: Mapping[str, st
 
 
 def _class_chart(
-    key: str, names: Sequence[str], scores: Mapping[str, Scores], titles: Mapping[str, str]
+    key: str, names: Sequence[str], scores: Mapping[str, ClassScores], titles: Mapping[str, str]
 ) -> str:
     *others, last = scores
     rows = np.arange(len(names))

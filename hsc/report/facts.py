@@ -39,6 +39,7 @@ from hsc.report.provenance import (
 from hsc.report.reading import (
     BackboneFacts,
     Cell,
+    ClassScores,
     DataFacts,
     PanelIndex,
     RoundFacts,
@@ -71,17 +72,21 @@ _EXPECTED = (
     ("plots", "train_cam.csv", "its losses", "train_cam"),
     ("outputs", "cams.h5", "the CAM file", "infer_cams"),
     ("metrics", "seeds.json", "the score of the seeds", "make_seeds"),
+    ("metrics", "seeds_classes.json", "the IoU of its classes", "make_seeds"),
     ("plots", "threshold_curve.csv", "the threshold curve", "make_seeds"),
     ("metrics", "crf.json", "the score after the CRF", "evaluate@crf"),
+    ("metrics", "crf_classes.json", "the IoU of its classes", "evaluate@crf"),
     ("plots", "crf_confusion.csv", "the confusion after the CRF", "evaluate@crf"),
     ("plots", "train_affinity.csv", "the losses of PSA's network", "train_affinity"),
     ("metrics", "masks.json", "the score of the masks", "evaluate@masks"),
+    ("metrics", "masks_classes.json", "the IoU of its classes", "evaluate@masks"),
     ("plots", "masks_confusion.csv", "the confusion of the masks", "evaluate@masks"),
     ("outputs", "segmentation.pt", "the segmentation network", "train_segmentation"),
     ("metrics", "segmentation.json", "what it started from", "train_segmentation"),
     ("plots", "train_segmentation.csv", "its losses", "train_segmentation"),
     ("metrics", "rounds.json", "the scores of AuxSegNet's rounds", "evaluate_rounds"),
     ("metrics", "val.json", "the score on val", "evaluate@val"),
+    ("metrics", "val_classes.json", "the IoU of its classes", "evaluate@val"),
     ("plots", "val_confusion.csv", "the confusion on val", "evaluate@val"),
     ("outputs", "panels/panels.json", "the pictures", "draw_panels"),
 )
@@ -210,9 +215,7 @@ def gather(where: Where, progress: Progress = unseen) -> Facts:
         recipe_file=recipe_path.name,
         recipe_text=recipe_path.read_text("utf-8"),
         data=read_model(metrics / "data.json", DataFacts, "prepare_data"),
-        scores=_present(
-            {key: read_model(metrics / f"{key}.json", Scores, STEPS[key]) for key in STEPS}
-        ),
+        scores=_present({key: read_scores(metrics, key, stage) for key, stage in STEPS.items()}),
         curve=read_curve(where.plots / "threshold_curve.csv"),
         confusions=_present(
             {
@@ -252,6 +255,16 @@ def _off(run: RunParams) -> set[str]:
     """Stages that have nothing to do in this run."""
     psa = {"label_affinity", "train_affinity"} if not run.psa.enabled else set()
     return psa if run.segmentation == "auxsegnet" else psa | {"evaluate_rounds"}
+
+
+def read_scores(metrics: Path, step: str, stage: str) -> Scores | None:
+    """What a step scored, with its classes; None where there is nothing yet.
+
+    Raises HscError for a broken file.
+    """
+    found = read_model(metrics / f"{step}.json", Scores, stage)
+    classes = read_model(metrics / f"{step}_classes.json", ClassScores, stage)
+    return found and found.model_copy(update={"classes": classes or ClassScores()})
 
 
 def read_rounds(path: Path) -> Mapping[str, RoundScores]:

@@ -157,7 +157,7 @@ def scores(facts: Facts) -> tuple[Score, ...]:
             columns.append(Score(title, None, f"no masks for {found.split}", ()))
         else:
             said = f"{found.split}, {found.images} pictures"
-            columns.append(Score(title, found.miou, said, found.absent))
+            columns.append(Score(title, found.miou, said, found.classes.absent))
     return tuple(columns)
 
 
@@ -204,13 +204,13 @@ def seed_plots(facts: Facts) -> tuple[Plot, ...]:
 def class_plots(facts: Facts) -> tuple[Plot, ...]:
     """IoU by class of everything that was scored; the masks only where they are not the CRF's."""
     shown = {
-        step: found
+        step: found.classes
         for step, found in facts.scores.items()
-        if found.iou and (step != "masks" or facts.run.psa.enabled)
+        if found.classes.iou and (step != "masks" or facts.run.psa.enabled)
     }
     if not shown:
         return ()
-    titles = {step: f"{words.STEP_TITLES[step]} ({shown[step].split})" for step in shown}
+    titles = {step: f"{words.STEP_TITLES[step]} ({facts.scores[step].split})" for step in shown}
     if "val" in shown:
         titles["val"] = "segmentation (val)"
     about = f"Sorted by {titles[next(reversed(shown))]}."

@@ -22,8 +22,15 @@ class _Read(pydantic.BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+class ClassScores(_Read):
+    """One of metrics/{seeds,crf,masks,val}_classes.json; IoU in percent."""
+
+    iou: dict[str, float] = Field(alias="IoU", default_factory=dict)
+    absent: tuple[str, ...] = ()
+
+
 class Scores(_Read):
-    """One of metrics/{seeds,crf,masks,val}.json; mIoU and IoU in percent, mIoU None if unscored.
+    """One of metrics/{seeds,crf,masks,val}.json; mIoU in percent, None if unscored.
 
     The thresholds are the seeds' alone; best_* needs masks.
     """
@@ -31,8 +38,7 @@ class Scores(_Read):
     split: str
     images: int
     miou: float | None = Field(alias="mIoU")
-    iou: dict[str, float] = Field(alias="IoU", default_factory=dict)
-    absent: tuple[str, ...] = ()
+    classes: ClassScores = ClassScores()
     threshold: float | None = None
     best_threshold: float | None = None
     best_miou: float | None = Field(alias="best_mIoU", default=None)

@@ -1,4 +1,4 @@
-"""Scores as tables for plots: a line a class, a line a pair of classes.
+"""Scores as files: what fits a line of `dvc metrics show`, what is by class, tables for plots.
 
 Letters: C foreground classes.
 """
@@ -10,7 +10,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from hsc.base.files import atomic_file
+from hsc.base.files import atomic_file, write_json
+
+_BY_CLASS = ("IoU", "absent")
+
+
+def write_scores(scores: dict[str, Any], metrics: Path, classes: Path) -> None:
+    """Write a report of `hsc.scoring.metrics` in two: a metric for DVC, and what is by class.
+
+    DVC shows every number of a metric in a column of its own, so 80 classes stay out of it. Of data
+    without masks `classes` has an empty `IoU`.
+    """
+    write_json(metrics, {key: value for key, value in scores.items() if key not in _BY_CLASS})
+    write_json(classes, {"IoU": scores.get("IoU", {}), "absent": scores.get("absent", [])})
 
 
 def write_iou(scores: dict[str, Any], path: Path) -> None:

@@ -8,7 +8,7 @@ import yaml
 
 from hsc.base.errors import HscError
 from hsc.compare.figures import FIGURES, digest_of, is_current, read_figure, read_lock
-from tests.experiment_repository import run_files
+from tests.experiment_repository import md5, metric_files, run_files
 from tests.import_closure import ROOT
 
 PARAMS = {"data": "shapes", "seed": 1, "hsc": {"gamma": 0.1}}
@@ -62,17 +62,27 @@ def test_no_lock_file(text: str) -> None:
 
 
 def test_a_figure_is_the_content_of_its_file() -> None:
-    lock, text = lock_of("seeds"), json.dumps(SCORES["seeds"])
-    assert read_figure(lock, FIGURES["seeds"], text, SETTINGS) == SCORES["seeds"]
-    assert read_figure(lock, FIGURES["crf"], json.dumps(SCORES["crf"]), SETTINGS) is None
+    lock, texts = lock_of("seeds"), metric_files(SCORES)
+    assert read_figure(lock, FIGURES["seeds"], texts, SETTINGS) == {**SCORES["seeds"], "IoU": {}}
+    assert read_figure(lock, FIGURES["crf"], texts, SETTINGS) is None
+
+
+def test_runs_of_older_code_have_all_in_one_file() -> None:
+    scores = {"mIoU": 1.0, "IoU": {"cat": 2.0}}
+    text = json.dumps(scores)
+    out = {"path": "metrics/seeds.json", "md5": md5(text)}
+    lock = {"make_seeds": {"deps": [], "outs": [out]}}
+    assert read_figure(lock, FIGURES["seeds"], {"metrics/seeds.json": text}, None) == scores
 
 
 def test_a_file_that_is_missing_or_was_edited() -> None:
     lock = lock_of("seeds")
-    with pytest.raises(HscError, match=r"metrics/seeds\.json is missing"):
-        read_figure(lock, FIGURES["seeds"], None, SETTINGS)
-    with pytest.raises(HscError, match=r"metrics/seeds\.json is not what dvc\.lock says"):
-        read_figure(lock, FIGURES["seeds"], '{"mIoU": 99}', SETTINGS)
+    whole = metric_files(SCORES)
+    for path in ("metrics/seeds.json", "metrics/seeds_classes.json"):
+        with pytest.raises(HscError, match=f"{path} is missing"):
+            read_figure(lock, FIGURES["seeds"], {**whole, path: None}, SETTINGS)
+        with pytest.raises(HscError, match=f"{path} is not what dvc.lock says"):
+            read_figure(lock, FIGURES["seeds"], {**whole, path: '{"mIoU": 99}'}, SETTINGS)
 
 
 def test_digests_are_those_of_the_lock() -> None:

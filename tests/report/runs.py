@@ -16,6 +16,7 @@ from hsc.base.off import NO_STEPS, write_off_file
 from hsc.base.run_record import RunRecord, digest_product, write_record
 from hsc.data.classes import VOC_CLASSES, palette
 from hsc.report.facts import Where
+from hsc.scoring.tables import write_scores
 from hsc.store import CamWriter
 from tests.stage_runs import ROOT, change
 
@@ -49,8 +50,10 @@ class Run:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def scores(self, step: str) -> dict[str, Any]:
-        """metrics/<step>.json."""
-        return json.loads((self.folder / "metrics" / f"{step}.json").read_text())
+        """metrics/<step>.json, and what is by class."""
+        files = (self.folder / "metrics" / f"{step}{kind}.json" for kind in ("", "_classes"))
+        one, classes = (json.loads(file.read_text()) for file in files)
+        return one | classes
 
     def record(self, stage: str, product: str, **changes: Any) -> None:
         """Keep a record of a stage that made `product`."""
@@ -125,7 +128,8 @@ def _write_metrics(run: Run, random: np.random.Generator, psa: bool) -> None:
             gain = 10.0
         iou = base + gain + (0 if step == "masks" and not psa else random.normal(0, 3, count))
         if step == "masks" and not psa:
-            shutil.copyfile(metrics / "crf.json", metrics / "masks.json")
+            for kind in ("", "_classes"):
+                shutil.copyfile(metrics / f"crf{kind}.json", metrics / f"masks{kind}.json")
             continue
         split = "val" if step == "val" else "train"
         scores = {
@@ -134,7 +138,7 @@ def _write_metrics(run: Run, random: np.random.Generator, psa: bool) -> None:
         }  # fmt: skip
         if step == "seeds":
             scores |= {"threshold": 0.3, "best_threshold": 0.26, "best_mIoU": scores["mIoU"] + 1.5}
-        write_json(metrics / f"{step}.json", scores)
+        write_scores(scores, metrics / f"{step}.json", metrics / f"{step}_classes.json")
 
 
 def _write_tables(run: Run, random: np.random.Generator, psa: bool) -> None:

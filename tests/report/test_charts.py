@@ -21,7 +21,7 @@ from hsc.report.charts import (
     threshold_chart,
 )
 from hsc.report.facts import Curve
-from hsc.report.reading import Scores
+from hsc.report.reading import ClassScores
 
 TITLES = {"seeds": "Seed", "crf": "+ CRF", "masks": "Masks", "val": "val"}
 
@@ -32,9 +32,9 @@ def curve(used: int | None = 30, best: int | None = 26) -> Curve:
     return Curve(*(tuple(column.tolist()) for column in columns), used, best)
 
 
-def scores(names: Any, offset: float = 0.0) -> Scores:
+def scores(names: Any, offset: float = 0.0) -> ClassScores:
     iou = {name: (37.0 * index) % 90 + offset for index, name in enumerate(names)}
-    return Scores.model_validate({"split": "train", "images": 3, "mIoU": 50.0, "IoU": iou})
+    return ClassScores.model_validate({"IoU": iou})
 
 
 def texts(svg: str) -> list[str]:

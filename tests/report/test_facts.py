@@ -39,7 +39,11 @@ def test_scores_are_those_of_the_files(made: Run, facts: Facts) -> None:
     assert list(facts.scores) == list(STEPS)
     for step, found in facts.scores.items():
         told = made.scores(step)
-        assert (found.miou, found.iou, found.images) == (told["mIoU"], told["IoU"], told["images"])
+        assert (found.miou, found.classes.iou, found.images) == (
+            told["mIoU"],
+            told["IoU"],
+            told["images"],
+        )
     assert facts.scores["seeds"].threshold == 0.3
     assert facts.scores["seeds"].best_threshold == 0.26
     assert facts.data is not None
@@ -99,6 +103,7 @@ def test_a_run_that_has_not_begun(tmp_path: Path) -> None:
     ("name", "stage"),
     [
         ("metrics/val.json", "evaluate@val"),
+        ("metrics/seeds_classes.json", "make_seeds"),
         ("plots/crf_confusion.csv", "evaluate@crf"),
         ("plots/threshold_curve.csv", "make_seeds"),
         ("plots/train_cam.csv", "train_cam"),
@@ -145,6 +150,7 @@ def spoil(path: Path, change_text: Callable[[str], str]) -> None:
         ("metrics/val.json", "[]", "(file)"),
         ("metrics/val.json", '{"split": "val", "images": 3}', "mIoU: Field required"),
         ("metrics/val.json", '{"split": "val", "images": "x", "mIoU": 1}', "images"),
+        ("metrics/val_classes.json", '{"IoU": {"cat": "x"}}', "IoU.cat"),
         ("metrics/data.json", '{"images": 3}', "classes: Field required"),
         ("metrics/segmentation.json", "{}", "backbone"),
         ("plots/threshold_curve.csv", "threshold,mIoU,precision,recall\n", "no column mark"),

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from hsc.report.facts import Facts, gather
 from hsc.report.page import cells, heat_maps, render, scores
 from hsc.report.provenance import Change, Commit
+from hsc.report.reading import ClassScores
 from stages.report import main
 from tests.report.runs import Run, make_run
 from tests.stage_runs import ROOT, contents
@@ -158,7 +159,8 @@ def test_the_columns_of_the_score_table(run: Run, facts: Facts) -> None:
 
 
 def test_absent_classes_are_named(bare: Facts) -> None:
-    val = bare.scores["val"].model_copy(update={"absent": ("unicorn",)})
+    classes = ClassScores(absent=("unicorn",))
+    val = bare.scores["val"].model_copy(update={"classes": classes})
     assert "absent: unicorn" in render(
         dataclasses.replace(bare, scores={**bare.scores, "val": val})
     )

@@ -195,7 +195,7 @@ def test_saliency_is_named_by_its_source(facts: Facts) -> None:
 
 def test_an_absent_key_is_no_score() -> None:
     found = Scores.model_validate({"split": "val", "images": 0, "mIoU": None})
-    assert (found.miou, found.iou, found.threshold) == (None, {}, None)
+    assert (found.miou, found.classes.iou, found.threshold) == (None, {}, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,14 @@
 """Scores as tables: what stands in them, in which order, and data sets without masks."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hsc.scoring.metrics import report, unscored
-from hsc.scoring.tables import write_confusion, write_iou
+from hsc.scoring.tables import write_confusion, write_iou, write_scores
 
 NAMES = ["background", "cat", "dog, large", "owl"]
 MATRIX = np.array([[8, 1, 0, 0], [2, 6, 0, 0], [0, 0, 5, 0], [0, 0, 0, 0]])
@@ -16,6 +17,20 @@ MATRIX = np.array([[8, 1, 0, 0], [2, 6, 0, 0], [0, 0, 5, 0], [0, 0, 0, 0]])
 def rows(path: Path) -> list[list[str]]:
     with path.open(newline="") as stream:
         return list(csv.reader(stream))
+
+
+def test_a_metric_has_nothing_by_class(tmp_path: Path) -> None:
+    """Whatever the report says, so that 80 classes are no 80 columns of `dvc metrics show`."""
+    scores = report(MATRIX, NAMES, "val", 2)
+    paths = tmp_path / "val.json", tmp_path / "val_classes.json"
+    write_scores({**scores, "threshold": 0.3}, *paths)
+    metric, classes = (json.loads(path.read_text()) for path in paths)
+    assert metric == {"split": "val", "images": 2, "mIoU": scores["mIoU"], "threshold": 0.3}
+    assert classes == {"IoU": scores["IoU"], "absent": ["owl"]}
+    write_scores(unscored("val"), *paths)
+    metric, classes = (json.loads(path.read_text()) for path in paths)
+    assert metric == unscored("val")
+    assert classes == {"IoU": {}, "absent": []}
 
 
 def test_iou_the_best_class_first_without_absent_ones(tmp_path: Path) -> None:
