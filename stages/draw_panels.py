@@ -4,6 +4,7 @@ from pathlib import Path
 
 from hsc.base.cli import bars, parameter_options, path_option, stage
 from hsc.base.made import made_folder
+from hsc.data.lists import spread
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import detect_runtime
 from hsc.nets.segmentation import load_segmentation
@@ -12,7 +13,7 @@ from hsc.params.method import choose
 from hsc.params.reading import load
 from hsc.report.contrast_maps import contrast_maps, trained_method
 from hsc.report.panels import draw_panels, write_cells
-from hsc.report.sample import make_panels, spread
+from hsc.report.sample import make_panels
 from hsc.store import CamReader
 
 

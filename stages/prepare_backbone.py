@@ -14,7 +14,7 @@ from hsc.base.distributed import is_first
 from hsc.base.download import downloads_folder
 from hsc.base.files import atomic_file, write_json
 from hsc.data.voc import VocFolder
-from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.checkpoints import watched_state
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
@@ -51,7 +51,7 @@ def main(params: Path, recipes: Path, data: Path, out: Path, metrics: Path, plot
     key = resume_key(
         folder, [], [recipe.network, how], False, progress=bars("reading the inputs", "file")
     )
-    resume = ResumeFile(RESUME_FOLDER, "prepare_backbone", key)
+    resume = watched_state(RESUME_FOLDER, "prepare_backbone", key, plots)
     with training_runtime() as runtime:
         accuracy, history = warm_up(folder, recipe.network, how, runtime, resume, out, bars)
         if is_first():

@@ -41,7 +41,7 @@ def _train(
     plots: Path,
 ) -> str:
     from hsc.base.distributed import is_first  # torch, which takes seconds to load
-    from hsc.engine.checkpoints import ResumeFile
+    from hsc.engine.checkpoints import watched_state
     from hsc.engine.history import write_history
     from hsc.engine.resume_key import resume_key
     from hsc.engine.runtime import training_runtime
@@ -50,7 +50,7 @@ def _train(
     schedule, inputs = recipe.train_affinity, [backbone, *sorted(labels.glob("*.png"))]
     settings = [recipe.network, schedule]
     key = resume_key(folder, inputs, settings, False, run.seed, bars("reading the inputs", "file"))
-    resume = ResumeFile(RESUME_FOLDER, "train_affinity", key)
+    resume = watched_state(RESUME_FOLDER, "train_affinity", key, plots)
     with training_runtime() as runtime:
         history = train_affinity(
             folder, labels, backbone, run.seed, recipe.network, schedule, runtime, resume, out, bars

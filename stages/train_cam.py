@@ -5,7 +5,7 @@ from pathlib import Path
 from hsc.base.cli import RESUME_FOLDER, bars, parameter_options, path_option, training_stage
 from hsc.base.distributed import is_first
 from hsc.data.voc import VocFolder
-from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.checkpoints import watched_state
 from hsc.engine.history import write_history
 from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
@@ -34,7 +34,7 @@ def main(params: Path, recipes: Path, data: Path, backbone: Path, out: Path, plo
         run.seed,
         bars("reading the inputs", "file"),
     )
-    resume = ResumeFile(RESUME_FOLDER, "train_cam", key)
+    resume = watched_state(RESUME_FOLDER, "train_cam", key, plots)
     with training_runtime() as runtime:
         history = train_cam(
             folder, backbone, choice, recipe.network, schedule, runtime, resume, out, bars

@@ -1,5 +1,6 @@
 """dvc.yaml against the code: what each stage depends on, writes and runs."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,6 +20,10 @@ from tests.stage_runs import change, stages
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 COMMANDS = {
     "compare",
+    "demo",
+    "export_labels",
+    "export_model",
+    "import_labels",
     "import_weights",
     "predict",
     "report",
@@ -89,6 +94,31 @@ def test_only_cheap_stages_give_up_the_run_cache() -> None:
         if isinstance(output, dict) and not next(iter(output.values())).get("cache", True)
     }
     assert uncached == {"make_seeds", "evaluate"}
+
+
+def test_the_artifact_is_what_the_training_writes() -> None:
+    (artifact,) = PIPELINE["artifacts"].values()
+    assert artifact["path"] in STAGES["train_segmentation"]["outs"]
+
+
+def test_other_peoples_files_name_what_is_there() -> None:
+    """GitHub's workflow and the container: they were never run, but what they start exists."""
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    _, target = container["postCreateCommand"].split()
+    assert f"\n{target}:" in (ROOT / "Makefile").read_text()
+    workflow = yaml.safe_load((ROOT / ".github/workflows/checks.yaml").read_text())
+    commands = [
+        step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
+    ]
+    assert "bash .ci/run" in commands
+    for command in commands:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+    (diff,) = [line for line in "\n".join(commands).splitlines() if "dvc metrics diff" in line]
+    words = diff.split(" >> ")[0].replace('"origin/$GITHUB_BASE_REF"', "HEAD").split()
+    shown = subprocess.run(
+        [sys.executable, "-m", *words], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert shown.stderr == ""
 
 
 def test_data_are_stored_once(tmp_path: Path) -> None:

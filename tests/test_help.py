@@ -19,7 +19,10 @@ IMPORTED_ONLY = {
     "train_segmentation": {"HSC_DOWNLOADS"},
     "infer_cams": {"HSC_PROCESSES"},
     "train_cam": {"HSC_PROCESSES", "HSC_CRF_DEVICE"},
-    "draw_panels": {"HSC_PROCESSES", "HSC_CRF_DEVICE"},
+    "draw_panels": {"HSC_PROCESSES", "HSC_CRF_DEVICE", "HSC_TENSORBOARD"},
+    "demo": {"HSC_DOWNLOADS", "HSC_PROCESSES", "HSC_WORKERS"},
+    "export_labels": {"HSC_PROCESSES"},
+    "import_labels": {"HSC_PROCESSES"},
 }
 """Variables that a script's imports read, but nothing that it calls."""
 SHARED = {

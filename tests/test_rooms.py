@@ -9,7 +9,8 @@ from tests.import_closure import ROOT, imported_files
 
 ROOMS = (
     "base", "params", "losses", "store", "data", "sources", "nets", "scoring", "engine", "crf",
-    "cam", "weights", "psa", "segmentation", "methods", "auxsegnet", "compare", "report",
+    "cam", "weights", "psa", "segmentation", "methods", "auxsegnet", "compare", "export",
+    "demo", "report",
 )  # fmt: skip
 """Each knows only rooms before it."""
 PURE = (*sorted((ROOT / "hsc" / "losses").glob("*.py")), ROOT / "hsc" / "scoring" / "metrics.py")

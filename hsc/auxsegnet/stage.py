@@ -9,10 +9,11 @@ from hsc.base.files import atomic_file, digest_file, write_json
 from hsc.base.made import made_folder
 from hsc.base.progress import Bars
 from hsc.data.voc import VocFolder
-from hsc.engine.history import write_history
+from hsc.engine.checkpoints import run_name
+from hsc.engine.history import History, write_history
 from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
-from hsc.engine.training import History
+from hsc.engine.watch import watch_training
 from hsc.params.method import ContrastChoice
 from hsc.params.recipe import Recipe
 from hsc.segmentation.stage import Outputs
@@ -39,11 +40,12 @@ def train_auxsegnet(
     if contrast is not None:
         settings += [contrast.name, contrast.params]
     key = resume_key(folder, inputs, settings, True, seed, reading)
-    work = out.states / f"train_segmentation-{key[:16]}"
+    name = run_name("train_segmentation", key)
+    work = out.states / name
     with training_runtime() as runtime:
         history = train_rounds(
             folder, cams, classifier, seed, recipe.network, schedule, contrast, runtime, work,
-            processes, bars,
+            processes, bars, watch_training(out.plots, name),
         )  # fmt: skip
         if is_first():
             with made_folder(out.rounds) as partial:

@@ -22,11 +22,13 @@ from hsc.base.files import link_files, read_json, write_json
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Bars, follow, silent
 from hsc.crf.stage import cam_tasks
+from hsc.data.lists import spread
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.label_training import train_on_labels
 from hsc.engine.runtime import Runtime, one_thread, seed_torch
-from hsc.engine.training import History
+from hsc.engine.watch import WATCHED, Watch
 from hsc.methods.contrast import Contrast, Setting
 from hsc.nets.auxsegnet import AuxSegNet, auxsegnet_network
 from hsc.nets.segmentation import load_segmentation
@@ -34,6 +36,7 @@ from hsc.nets.weights import check_classes, load_state, load_weights, save_weigh
 from hsc.params.method import ContrastChoice
 from hsc.params.recipe import NetworkParams
 from hsc.params.segmentation import AuxLabelParams, TrainAuxSegNetParams
+from hsc.segmentation.pictures import label_pictures
 
 _SEEDS = 1000  # between the seeds of two rounds
 
@@ -50,12 +53,13 @@ def train_rounds(
     work: Path,
     processes: int,
     bars: Bars = silent,
+    watch: Watch | None = None,
 ) -> History:
     """Train all rounds in the folder `work`, from where it stands; returns the losses of all steps.
 
     classifier: the CAM network's weights, from which the first round starts (backbone and head).
-    contrast: one of `features`, besides the five losses. processes: of the CRF. Raises HscError for
-    bad input or a loss that is not finite.
+    contrast: one of `features`, besides the five losses. processes: of the CRF. watch: looks on.
+    Raises HscError for bad input or a loss that is not finite.
     """
     spec = network_spec(folder.class_names, network, params, contrast)
     history: History = []
@@ -70,7 +74,10 @@ def train_rounds(
                 made = _labels(folder, cams, before, params.labels, runtime, processes)
                 _write_labels(folder, labels, made, runtime, bars(f"labels {index}", "image"))
             objective = AuxSegNetObjective(started, _contrast(contrast, started, params))
-            _train_round(index, objective, folder, drawn, params, runtime, work, spec, bars)
+            looking = None if watch is None else watch.after(history)
+            _train_round(
+                index, objective, folder, drawn, params, runtime, work, spec, bars, looking
+            )
         all_here(runtime.device)
         terms: History = read_json(_round_history(work, index))
         history += [row | {"step": index * params.steps + row["step"]} for row in terms]
@@ -209,10 +216,12 @@ def _train_round(
     work: Path,
     spec: dict[str, Any],
     bars: Bars,
+    watch: Watch | None,
 ) -> None:
     ids, labels = folder.ids("train_aug"), round_folder(work, index)
     seed_torch(seed)  # whether labels were made before or were there, dropout is the same
-    resume = ResumeFile(work, "state", f"round{index}")
+    resume = ResumeFile(work, "state", f"round{index}", watch)
+    watched = spread(ids, WATCHED)
     history = train_on_labels(
         objective,
         objective.network,
@@ -223,6 +232,7 @@ def _train_round(
         resume,
         title=f"AuxSegNet, round {index + 1} of {params.rounds}",
         bars=bars,
+        draw=lambda: label_pictures(objective.network, folder, watched, runtime),
     )
     if is_first():
         write_json(_round_history(work, index), history)

@@ -52,3 +52,9 @@ class PredictionError(HscError):
     """Of the user's own pictures and their predictions."""
 
     page = "docs/prediction.md"
+
+
+class AnnotationError(HscError):
+    """Of labels that go to an annotation tool and come back."""
+
+    page = "docs/annotation.md"

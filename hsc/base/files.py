@@ -117,6 +117,15 @@ def digest_files(paths: Sequence[Path], progress: Progress = unseen) -> str:
     return hashlib.sha256(digests.encode()).hexdigest()
 
 
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """As `atomic_folder`, for what a person will work on: raises HscError where files are."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise HscError(f"{path}: there is something already; give a new folder")
+    with atomic_folder(path) as partial:
+        yield partial
+
+
 def link_files(source: Path, target: Path, progress: Progress = unseen) -> int:
     """Put every file of `source` into `target` as a hard link, or a copy across file systems.
 
@@ -127,8 +136,13 @@ def link_files(source: Path, target: Path, progress: Progress = unseen) -> int:
     if not files:
         raise HscError(f"{source}: no files in it; run the stage that writes it")
     for path in follow(files, len(files), progress):
-        try:
-            os.link(path.resolve(), target / path.name)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(path, target / path.name)
+        link_file(path, target / path.name)
     return len(files)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """A hard link, or a copy across file systems."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)

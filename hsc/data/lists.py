@@ -14,6 +14,12 @@ from hsc.data.classes import IGNORE
 from hsc.data.names import alike, joined_names, name_problem, normal
 
 
+def spread(ids: Sequence[str], count: int) -> list[str]:
+    """`count` ids at even distances, the first one included; all of them when there are fewer."""
+    count = min(count, len(ids))
+    return [ids[i * len(ids) // count] for i in range(count)]
+
+
 def split_path(root: Path, split: str) -> Path:
     """The file that lists a split's ids."""
     return root / "ImageSets" / "Segmentation" / f"{split}.txt"

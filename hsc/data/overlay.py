@@ -1,4 +1,4 @@
-"""Class colours over a picture.
+"""Class colours and CAMs over a picture.
 
 Letters: H W pixels.
 """
@@ -24,6 +24,13 @@ def colour_labels(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArra
         index = labels.astype(np.uint16) << 8 | image[..., channel]
         np.take(table[..., channel], index, out=overlay[..., channel])
     return overlay
+
+
+def heat_map(image: NDArray[np.uint8], cam: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Blend one class's CAM (H, W), as colours from blue to red, with the picture (H, W, 3)."""
+    import matplotlib as mpl  # takes a moment, and few that colour labels draw heat maps
+
+    return blend(image, mpl.colormaps["jet"](cam)[..., :3] * 255, 0.5)
 
 
 def blend(

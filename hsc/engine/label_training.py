@@ -11,10 +11,12 @@ from torch.utils.data import Dataset
 
 from hsc.base.progress import Bars, silent
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
 from hsc.engine.runtime import Runtime
-from hsc.engine.training import History, train
+from hsc.engine.training import train
+from hsc.engine.watch import Draw, no_pictures
 from hsc.params.base import TrainingParams
 
 
@@ -28,12 +30,13 @@ def train_on_labels(
     resume: ResumeFile,
     title: str,
     bars: Bars = silent,
+    draw: Draw = no_pictures,
 ) -> History:
     """Train on pictures and their label maps; returns the losses of every step.
 
     objective: as `train` wants it, with `network` in it. samples: by `hsc.data.stream.Position`.
-    title, bars: of the progress. Raises HscError for labels that are missing, damaged or of another
-    data set, and for a loss that is not finite.
+    title, bars: of the progress. draw: what is shown at checkpoints. Raises HscError for labels
+    that are missing, damaged or of another data set, and for a loss that is not finite.
     """
     return train(
         objective,
@@ -46,6 +49,7 @@ def train_on_labels(
         params.checkpoint_every,
         title=title,
         bars=bars,
+        draw=draw,
     )
 
 

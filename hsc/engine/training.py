@@ -18,12 +18,13 @@ from hsc.base.distributed import GradientAverage, gather
 from hsc.base.errors import HscError, MachineError
 from hsc.base.progress import Bars, silent
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.optimisers import set_rate
 from hsc.engine.runtime import Runtime
+from hsc.engine.watch import Draw, no_pictures
 from hsc.engine.whole_batch import use_whole_batch
 
 Batch = dict[str, Tensor]
-History = list[dict[str, float]]
 
 
 class Objective(Protocol):
@@ -48,14 +49,16 @@ def train(
     title: str,
     clip_norm: float | None = None,
     bars: Bars = silent,
+    draw: Draw = no_pictures,
 ) -> History:
     """Train for `steps` steps, from the resume state where there is one.
 
     `batches(start)` yields the batches of the steps from `start` on, `rate(step)` is the base
     learning rate, `clip_norm` the length to which a longer gradient (of all parameters together)
     is cut, None for none. `bars` shows the steps with the loss, the rate and the other terms.
-    Returns the terms of every step. Raises HscError when a loss is not finite; the last checkpoint
-    is from before.
+    At a checkpoint whoever looks on (`resume.show`) sees the steps and what `draw` gives. Returns
+    the terms of every step. Raises HscError when a loss is not finite; the last checkpoint is from
+    before.
 
     Of several processes each has its share of the batches and ends with the same weights; the
     first one writes the state.
@@ -64,6 +67,7 @@ def train(
     # Channels last is the faster layout for small convolutions, on CPUs and on GPUs.
     objective.to(runtime.device, memory_format=torch.channels_last).train()
     start, history = _restore(objective, optimiser, resume)
+    shown = start
     check_start(start, resume, runtime)
     progress = bars(title, "step")
     progress(start, steps)
@@ -87,6 +91,8 @@ def train(
                 _check_parameters(objective, title, step)
                 if step + 1 < steps:
                     _keep(objective, optimiser, resume, step + 1, history)
+                resume.show(history, shown, draw)
+                shown = step + 1
             progress(step + 1, steps, **{"loss": values["loss"], "lr": lr} | values)
     return history
 

@@ -9,15 +9,19 @@ from typing import Any
 from hsc.base.distributed import is_first
 from hsc.base.progress import Bars, silent
 from hsc.cam.network import cam_network
+from hsc.data.lists import spread
 from hsc.data.samples import CamSamples
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups, poly_rate
 from hsc.engine.runtime import Runtime, seed_torch
-from hsc.engine.training import History, train
+from hsc.engine.training import train
+from hsc.engine.watch import WATCHED
 from hsc.methods.contrast import Setting
 from hsc.methods.method import Method
+from hsc.methods.pictures import cam_pictures
 from hsc.nets.backbones import load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params.method import MethodChoice
@@ -51,6 +55,8 @@ def train_cam(
         choice.seed,
         with_saliency=choice.baseline.needs_saliency,
     )
+    tagged = [image_id for image_id in folder.ids("train_aug") if folder.tags(image_id).any()]
+    watched = spread(tagged, WATCHED)
     history = train(
         method,
         cam_optimiser(method, params),
@@ -63,6 +69,7 @@ def train_cam(
         title="CAM training",
         clip_norm=params.clip_norm,
         bars=bars,
+        draw=lambda: cam_pictures(method, folder, watched, runtime),
     )
     if is_first():
         save_weights(output, "cam", spec, method.network.state_dict())

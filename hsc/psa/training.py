@@ -14,9 +14,9 @@ from hsc.base.progress import Bars, silent
 from hsc.data.samples import SegmentationSamples
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.label_training import train_on_labels
 from hsc.engine.runtime import Runtime, seed_torch
-from hsc.engine.training import History
 from hsc.nets.backbones import load_backbone
 from hsc.nets.weights import save_weights
 from hsc.params.recipe import NetworkParams, TrainAffinityParams

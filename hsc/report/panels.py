@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from hsc.base.files import write_json
 from hsc.data.classes import BACKGROUND, IGNORE, palette
-from hsc.data.overlay import blend, colour_labels
+from hsc.data.overlay import colour_labels, heat_map
 from hsc.report.sheet import Sheet, fit, shorten, text_width
 
 MOST_CAMS = 3
@@ -70,11 +69,6 @@ def cells(panel: Panel) -> list[Cell]:
         for title, labels in panel.labels.items()
     )
     return [Cell("picture", None, panel.image), *heat_maps, *labels]
-
-
-def heat_map(image: NDArray[np.uint8], cam: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Blend one class's CAM (H, W), as colours from blue to red, with the picture (H, W, 3)."""
-    return blend(image, mpl.colormaps["jet"](cam)[..., :3] * 255, 0.5)
 
 
 def legend(panels: Sequence[Panel], class_names: Sequence[str]) -> list[LegendEntry]:

@@ -19,12 +19,6 @@ from hsc.segmentation.inference import predict_labels
 from hsc.store import CamReader
 
 
-def spread(ids: Sequence[str], count: int) -> list[str]:
-    """`count` ids at even distances, the first one included; all of them when there are fewer."""
-    count = min(count, len(ids))
-    return [ids[i * len(ids) // count] for i in range(count)]
-
-
 def make_panels(
     folder: VocFolder,
     cams: CamReader,

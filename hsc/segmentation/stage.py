@@ -8,11 +8,10 @@ from hsc.base.files import write_json
 from hsc.base.off import NO_ROUNDS, write_off_folder
 from hsc.base.progress import Bars
 from hsc.data.voc import VocFolder
-from hsc.engine.checkpoints import ResumeFile
-from hsc.engine.history import write_history
+from hsc.engine.checkpoints import watched_state
+from hsc.engine.history import History, write_history
 from hsc.engine.resume_key import resume_key
 from hsc.engine.runtime import training_runtime
-from hsc.engine.training import History
 from hsc.params.recipe import Recipe
 from hsc.segmentation.training import initial_file, train_segmentation
 
@@ -45,7 +44,7 @@ def train_deeplab(
     inputs = [*initial, *sorted(masks.glob("*.png"))]
     reading = bars("reading the inputs", "file")
     key = resume_key(folder, inputs, [network, schedule], False, seed, reading)
-    resume = ResumeFile(out.states, "train_segmentation", key)
+    resume = watched_state(out.states, "train_segmentation", key, out.plots)
     with training_runtime() as runtime:
         history, origin = train_segmentation(
             folder, masks, backbone, seed, network, schedule, runtime, resume, out.weights, bars

@@ -14,18 +14,21 @@ from hsc.base.distributed import gather, is_first
 from hsc.base.files import digest_file
 from hsc.base.progress import Bars, silent
 from hsc.data.classes import IGNORE
+from hsc.data.lists import spread
 from hsc.data.samples import SegmentationSamples
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.label_training import train_on_labels
 from hsc.engine.runtime import Runtime, seed_torch
-from hsc.engine.training import History
+from hsc.engine.watch import WATCHED
 from hsc.nets.backbone import Backbone
 from hsc.nets.backbones import load_backbone
 from hsc.nets.deeplab import DeepLab, deeplab_network
 from hsc.nets.weights import load_state, save_weights
 from hsc.params.base import ImportParams
 from hsc.params.segmentation import SegmentationNetworkParams, TrainSegmentationParams
+from hsc.segmentation.pictures import label_pictures
 from hsc.weights.imported import locate, read_weights
 
 
@@ -79,6 +82,7 @@ def train_segmentation(
     deeplab = objective.network
     origin = load_initial(deeplab.backbone, spec, params.initial_weights, backbone)
     ids = folder.ids("train_aug")
+    watched = spread(ids, WATCHED)
     history = train_on_labels(
         objective,
         deeplab,
@@ -89,6 +93,7 @@ def train_segmentation(
         resume,
         title="segmentation training",
         bars=bars,
+        draw=lambda: label_pictures(deeplab, folder, watched, runtime),
     )
     if is_first():
         save_weights(output, "deeplab", spec | {"initial_weights": origin}, deeplab.state_dict())

@@ -16,10 +16,11 @@ from hsc.data.preprocessing import normalise
 from hsc.data.samples import CamSamples
 from hsc.data.voc import VocFolder
 from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.history import History
 from hsc.engine.loading import step_batches
 from hsc.engine.optimisers import build_optimiser, parameter_groups
 from hsc.engine.runtime import Runtime, seed_torch
-from hsc.engine.training import History, train
+from hsc.engine.training import train
 from hsc.nets.backbone import Backbone
 from hsc.nets.backbones import build_backbone
 from hsc.nets.weights import save_weights

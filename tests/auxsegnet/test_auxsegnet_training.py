@@ -22,7 +22,8 @@ from hsc.auxsegnet.training import (
 from hsc.base.errors import HscError
 from hsc.cam.network import cam_network
 from hsc.data.voc import VocFolder, read_mask
-from hsc.engine.training import History
+from hsc.engine.history import History, write_history
+from hsc.engine.watch import watch_training
 from hsc.losses.auxsegnet import classification_loss, saliency_loss, segmentation_loss
 from hsc.methods.contrasts.dscnet import DscNetContrast, DscNetParams
 from hsc.nets.auxsegnet import auxsegnet_network
@@ -31,6 +32,7 @@ from hsc.nets.weights import save_weights
 from hsc.params.method import ContrastChoice
 from hsc.params.recipe import NetworkParams
 from hsc.params.segmentation import TrainAuxSegNetParams
+from tests.events import read_events, scalars
 
 DSCNET = ContrastChoice("dscnet", DscNetContrast, DscNetParams(gamma=0.5))
 Interrupt = Callable[[type, int, Callable[[], Any]], None]
@@ -115,6 +117,23 @@ def test_rounds_learn_and_write_networks_and_labels(
         for index in range(3)
         for kind, suffix in (("labels", ""), ("round", ".json"), ("round", ".pt"))
     )
+
+
+def test_looking_on_at_all_rounds_changes_no_byte(
+    training: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen, history = training("unseen")
+    monkeypatch.setenv("HSC_TENSORBOARD", str(tmp_path / "events"))
+    seen, _ = training("seen", watch=watch_training(tmp_path / "losses.csv", "rounds"))
+    assert written(seen) == written(unseen)
+    write_history(tmp_path / "expected.csv", history)
+    assert (tmp_path / "losses.csv").read_bytes() == (tmp_path / "expected.csv").read_bytes()
+    folder = tmp_path / "events" / "rounds"
+    assert [step for step, _ in scalars(folder, "loss")] == list(range(18))
+    events = read_events(folder)
+    names = events.Tags()["images"]
+    assert len(names) == 4
+    assert {5, 11, 17} <= {event.step for event in events.Images(names[0])}
 
 
 def test_same_seed_same_bytes_other_seed_others(training: Train) -> None:

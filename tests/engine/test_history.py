@@ -17,6 +17,16 @@ def test_one_line_a_step(tmp_path: Path) -> None:
     assert path.read_bytes() == (b"step,lr,loss,class\n0,0.002,1.23457,0.5\n1,0.0019,1e-12,0\n")
 
 
+def test_rows_in_any_order_are_the_same_table(tmp_path: Path) -> None:
+    """AuxSegNet's rounds come out of JSON, sorted, those of one training as they were made."""
+    first, second = HISTORY
+    for name, rows in {"a": [first, second], "b": [dict(sorted(first.items())), second],
+                       "c": [first, dict(sorted(second.items()))]}.items():  # fmt: skip
+        write_history(tmp_path / name, rows)
+    text = (tmp_path / "a").read_text()
+    assert (tmp_path / "b").read_text() == (tmp_path / "c").read_text() == text
+
+
 def test_it_replaces_an_old_table_and_leaves_nothing_beside(tmp_path: Path) -> None:
     path = tmp_path / "train_cam.csv"
     path.write_text("old")

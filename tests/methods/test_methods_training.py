@@ -17,11 +17,12 @@ from torch import Tensor
 from hsc.base.errors import HscError
 from hsc.cam.network import load_cam_network
 from hsc.data.voc import VocFolder
-from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.checkpoints import ResumeFile, watched_state
 from hsc.methods.method import Method
 from hsc.methods.training import build_method, cam_optimiser, network_spec, train_cam
 from hsc.params.method import MethodChoice
 from hsc.params.recipe import NetworkParams, TrainCamParams
+from tests.events import read_events, scalars
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Train = Callable[..., tuple[Path, list[dict[str, float]]]]
@@ -103,6 +104,26 @@ def test_training_writes_a_whole_network(undisturbed: Result, tiny_folder: VocFo
     assert tuple(spec["class_names"]) == tiny_folder.class_names
     maps = network(torch.zeros(1, 3, 24, 32))
     assert maps.cam.shape == maps.refined.shape == (1, 9, 6, 8)
+
+
+def test_looking_on_changes_no_byte(
+    training: Train, undisturbed: Result, tiny_folder: VocFolder, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Events have every step and pictures of four training pictures, CAM and seeds beside them."""
+    monkeypatch.setenv("HSC_TENSORBOARD", str(tmp_path / "events"))
+    state = watched_state(tmp_path, "train_cam", "key", tmp_path / "losses.csv")
+    output, _ = training("watched", resume=state)
+    assert output.read_bytes() == undisturbed[0].read_bytes()
+    folder = tmp_path / "events" / "train_cam-key"
+    assert [step for step, _ in scalars(folder, "pixel")] == list(range(12))
+    events = read_events(folder)
+    names = events.Tags()["images"]
+    assert len(set(names)) == 4
+    assert set(names) <= set(tiny_folder.ids("train_aug"))
+    height, width = tiny_folder.size(names[0])
+    last = events.Images(names[0])[-1]
+    assert (last.step, last.height, last.width) == (11, height, 3 * width)
 
 
 @pytest.mark.parametrize(

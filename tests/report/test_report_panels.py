@@ -8,14 +8,13 @@ import pytest
 from PIL import Image
 
 from hsc.data.classes import palette
-from hsc.data.overlay import colour_labels
+from hsc.data.overlay import colour_labels, heat_map
 from hsc.report.panels import (
     IGNORED,
     LegendEntry,
     Panel,
     cells,
     draw_panels,
-    heat_map,
     legend,
     write_cells,
 )

@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from hsc.base.errors import HscError
+from hsc.data.lists import spread
 from hsc.data.voc import VocFolder, write_mask
 from hsc.engine.runtime import Runtime
 from hsc.report.panels import Panel
-from hsc.report.sample import make_panels, spread
+from hsc.report.sample import make_panels
 from hsc.store import CamReader
 
 CPU = Runtime(torch.device("cpu"), bf16=False, workers=0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hsc.base.errors import HscError
 from hsc.data.voc import VocFolder, write_mask
-from hsc.engine.checkpoints import ResumeFile
+from hsc.engine.checkpoints import ResumeFile, watched_state
 from hsc.nets.segmentation import load_segmentation
 from hsc.nets.small_resnet import SmallResNet
 from hsc.params.base import ImportParams
@@ -26,6 +26,7 @@ from hsc.segmentation.training import (
     load_initial,
     train_segmentation,
 )
+from tests.events import read_events, scalars
 
 Interrupt = Callable[[type, int, Callable[[], Any]], None]
 Train = Callable[..., tuple[Path, Trained]]
@@ -122,6 +123,18 @@ def test_training_learns_and_writes_a_network(training: Train) -> None:
     assert spec["head"]["dropout"] == 0.5
     assert network(torch.zeros(1, 3, 20, 24)).shape == (1, 9, 20, 24)
     assert not network.training
+
+
+def test_looking_on_changes_no_byte(
+    training: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen, _ = training("unseen")
+    monkeypatch.setenv("HSC_TENSORBOARD", str(tmp_path / "events"))
+    seen, _ = training("seen", resume=watched_state(tmp_path, "seen", "key", tmp_path / "a.csv"))
+    assert seen.read_bytes() == unseen.read_bytes()
+    folder = tmp_path / "events" / "seen-key"
+    assert [step for step, _ in scalars(folder, "loss")] == list(range(8))
+    assert len(read_events(folder).Tags()["images"]) == 4
 
 
 def test_same_seed_same_bytes_other_seed_others(training: Train) -> None:

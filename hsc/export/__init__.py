@@ -1,0 +1,1 @@
+"""What is handed on to other tools: labels to correct, networks to run."""
