@@ -78,7 +78,7 @@ def read_experiment(experiment: Experiment, table: Table, folder: Path = Path())
         "params.yaml",
         table.recipe,
         "dvc.lock",
-        *(FIGURES[each].path for each in TABLE_FIGURES),
+        *(path for each in TABLE_FIGURES for path in (FIGURES[each].path, FIGURES[each].classes)),
     ]
     texts = committed_texts(experiment.sha, paths, folder)
     params, recipe = (yaml.safe_load(texts[path] or "") for path in ("params.yaml", table.recipe))
@@ -87,8 +87,7 @@ def read_experiment(experiment: Experiment, table: Table, folder: Path = Path())
     try:
         lock = read_lock(texts["dvc.lock"] or "")
         seeds, crf, masks, val = (
-            read_figure(lock, FIGURES[each], texts[FIGURES[each].path], settings)
-            for each in TABLE_FIGURES
+            read_figure(lock, FIGURES[each], texts, settings) for each in TABLE_FIGURES
         )
     except HscError as error:
         raise HscError(f"{experiment.name}: {error}") from None

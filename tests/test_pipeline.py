@@ -294,7 +294,7 @@ MOMENTS = {
     "infer_cams when it joins the parts": ("infer_cams", "hsc.store:CamWriter.extend", 1),
     "infer_cams before the rename": ("infer_cams", "pathlib:Path.replace", 2),
     "make_seeds": ("make_seeds", IMAGE_SAVE, 5),
-    "make_seeds before the scores": ("make_seeds", "stages.make_seeds:write_json", 1),
+    "make_seeds before the scores": ("make_seeds", "stages.make_seeds:write_scores", 1),
     "refine_crf": ("refine_crf", IMAGE_SAVE, 5),
     "refine_masks": ("refine_masks", "os:link", 5),
     "train_segmentation": (

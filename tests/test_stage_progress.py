@@ -111,7 +111,7 @@ def record_of(folder: Path, it: PlainStage, records: Path) -> RunRecord | None:
     """By the first product that the stage has on its command's line or by default."""
     products = [*it.outs, *it.metrics]
     if name_of(it) == "prepare_data":
-        products = list(it.metrics)  # the data set itself is not read again
+        products = list(it.outs[1:])  # the data set itself is not read again
     found = (find_record(name_of(it), folder / product, records) for product in products)
     return next((record for record in found if record), None)
 
