@@ -28,7 +28,7 @@ from hsc.nets.segmentation import SegmentationNetwork, load_segmentation
 from hsc.nets.weights import check_classes
 from hsc.params.recipe import InferCamParams
 from hsc.params.segmentation import PredictParams
-from hsc.segmentation.inference import predict_logits
+from hsc.segmentation.inference import picture_logits
 
 LONGEST = 1000
 """The longest side that the networks are shown, where the recipe has none."""
@@ -106,10 +106,8 @@ def _decoded(upload: bytes) -> NDArray[np.uint8]:
 
 def _labels(networks: Networks, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """As `predict` labels it, (H, W) uint8."""
-    how, runtime = networks.predict, networks.runtime
-    batches = [batch.to(runtime.device) for batch in scale_picture(image, how.scales, how.flip)]
-    with runtime.autocast():
-        logits = predict_logits(networks.segmentation, batches, image.shape[:2])
+    how = networks.predict
+    logits = picture_logits(networks.segmentation, image, how.scales, how.flip, networks.runtime)
     if how.crf is not None:
         scores = logits.softmax(dim=0).contiguous().cpu().numpy()
         return refine_prediction((image, scores), how.crf)

@@ -16,7 +16,7 @@ from torch import Tensor
 from hsc.base.pool import map_ordered
 from hsc.base.progress import Progress, follow, unseen
 from hsc.base.sharing import in_turns
-from hsc.cam.inference import ScaledPictures
+from hsc.cam.inference import ScaledPictures, scale_picture
 from hsc.crf.dense import CrfConfig, refine_prediction
 from hsc.crf.device import crf_processes
 from hsc.data.voc import VocFolder, write_mask
@@ -53,6 +53,22 @@ def predict_batch(
         resized = F.interpolate(logits, size, mode="bilinear", align_corners=False)
         total = total + resized.unflatten(0, (-1, pictures)).sum(dim=0)
     return total / (sum(map(len, batches)) // pictures)
+
+
+def picture_logits(
+    network: SegmentationNetwork,
+    image: NDArray[np.uint8],
+    scales: Sequence[float],
+    flip: bool,
+    runtime: Runtime,
+) -> Tensor:
+    """The logits of one picture (H, W, 3) that is there already: (C+1, H, W) float32.
+
+    On the device, where the network is, in eval mode.
+    """
+    batches = [batch.to(runtime.device) for batch in scale_picture(image, scales, flip)]
+    with runtime.autocast():
+        return predict_logits(network, batches, image.shape[:2])
 
 
 def predict_labels(

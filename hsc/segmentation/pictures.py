@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hsc.cam.inference import scale_picture
 from hsc.data.overlay import colour_labels
 from hsc.data.voc import VocFolder
 from hsc.engine.runtime import Runtime
 from hsc.engine.watch import looked_at
 from hsc.nets.segmentation import SegmentationNetwork
-from hsc.segmentation.inference import predict_logits
+from hsc.segmentation.inference import picture_logits
 
 
 def label_pictures(
@@ -29,8 +28,6 @@ def label_pictures(
 def _drawn(
     network: SegmentationNetwork, image: NDArray[np.uint8], runtime: Runtime
 ) -> NDArray[np.uint8]:
-    batches = [batch.to(runtime.device) for batch in scale_picture(image, [1.0], flip=False)]
-    with runtime.autocast():
-        logits = predict_logits(network, batches, image.shape[:2])
+    logits = picture_logits(network, image, [1.0], False, runtime)
     labels = logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
     return np.concatenate([image, colour_labels(image, labels)], axis=1)
