@@ -233,6 +233,7 @@ def _train_round(
         title=f"AuxSegNet, round {index + 1} of {params.rounds}",
         bars=bars,
         draw=lambda: label_pictures(objective.network, folder, watched, runtime),
+        warmup=params.warmup,
     )
     if is_first():
         write_json(_round_history(work, index), history)

@@ -31,19 +31,21 @@ def train_on_labels(
     title: str,
     bars: Bars = silent,
     draw: Draw = no_pictures,
+    warmup: int = 0,
 ) -> History:
     """Train on pictures and their label maps; returns the losses of every step.
 
     objective: as `train` wants it, with `network` in it. samples: by `hsc.data.stream.Position`.
-    title, bars: of the progress. draw: what is shown at checkpoints. Raises HscError for labels
-    that are missing, damaged or of another data set, and for a loss that is not finite.
+    title, bars: of the progress. draw: what is shown at checkpoints. warmup: steps in which the
+    rate rises (`poly_rate`). Raises HscError for labels that are missing, damaged or of another
+    data set, and for a loss that is not finite.
     """
     return train(
         objective,
         label_optimiser(network, params),
         step_batches(samples, seed, params.batch_size, params.steps, runtime),
         params.steps,
-        lambda step: poly_rate(params.lr, step, params.steps, params.power),
+        lambda step: poly_rate(params.lr, step, params.steps, params.power, warmup),
         runtime,
         resume,
         params.checkpoint_every,

@@ -53,9 +53,13 @@ def build_optimiser(
     raise ValueError(f"optimiser must be sgd or adamw, got {name!r}")
 
 
-def poly_rate(lr: float, step: int, steps: int, power: float) -> float:
-    """lr * (1 - step / steps) ** power for step in 0..steps-1; later steps keep the last rate."""
-    return lr * (1 - min(step, steps - 1) / steps) ** power
+def poly_rate(lr: float, step: int, steps: int, power: float, warmup: int = 0) -> float:
+    """lr * (1 - step / steps) ** power for step in 0..steps-1; later steps keep the last rate.
+
+    Of the first `warmup` steps the s-th, counted from 1, has s / warmup of it.
+    """
+    begun = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    return begun * lr * (1 - min(step, steps - 1) / steps) ** power
 
 
 def set_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:

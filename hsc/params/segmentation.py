@@ -16,6 +16,7 @@ from hsc.params.base import (
     Probability,
     Share,
     TrainingParams,
+    Whole,
     complete,
 )
 
@@ -127,10 +128,12 @@ class TrainAuxSegNetParams(TrainingParams):
 
     `channels`, `rates`: width of the tasks' layers, dilations of their 3x3 ones. `head_dropout`:
     before the tags' classifier. `padding`: what lies around a picture is `ignored`, or
-    `background` and not salient, as published.
+    `background` and not salient, as published. `warmup`: steps of each round in which the rate
+    rises to its full height, since a round begins with a new optimiser; published: none.
     """
 
     rounds: Count
+    warmup: Whole = 0
     channels: Count
     rates: tuple[Count, Count, Count]
     head_dropout: Annotated[float, Field(ge=0, lt=1)]
