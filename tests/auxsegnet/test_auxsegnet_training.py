@@ -144,6 +144,16 @@ def test_same_seed_same_bytes_other_seed_others(training: Train) -> None:
     assert first["labels0/labels/train_00001.png"] == other["labels0/labels/train_00001.png"]
 
 
+def test_the_rate_rises_at_the_beginning_of_every_round(
+    training: Train, tiny_auxsegnet_params: TrainAuxSegNetParams
+) -> None:
+    _, full = training("full")
+    changed = tiny_auxsegnet_params.model_copy(update={"warmup": 3})
+    _, risen = training("risen", params=changed)
+    shares = [of["lr"] / to["lr"] for of, to in zip(risen, full, strict=True)]
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 1] * 3)
+
+
 @pytest.mark.parametrize("stop_at", [1, 4, 7, 15])
 def test_a_killed_training_goes_on_in_its_round(
     training: Train, interrupted: Interrupt, stop_at: int

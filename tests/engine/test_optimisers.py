@@ -108,3 +108,11 @@ def test_poly_rate() -> None:
     assert poly_rate(0.1, 0, 1, 0.9) == 0.1
     rates = [poly_rate(0.1, step, 10, 0.9) for step in range(10)]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_poly_rate_rises_in_its_warmup() -> None:
+    full = [poly_rate(0.1, step, 10, 0.9) for step in range(10)]
+    risen = [poly_rate(0.1, step, 10, 0.9, warmup=4) for step in range(10)]
+    assert risen[:4] == pytest.approx([full[0] / 4, full[1] / 2, full[2] * 3 / 4, full[3]])
+    assert risen[3:] == full[3:]
+    assert 0 < poly_rate(0.1, 9, 10, 0.9, warmup=100) < full[9]
